@@ -1,0 +1,8 @@
+/* The two macros that every C program needs. */
+#pragma once
+
+#include <stddef.h>
+
+#define ARRAY_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+enum { CACHE_LINE = 64 };

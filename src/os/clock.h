@@ -1,0 +1,15 @@
+/*
+ * Time. Everything that waits or measures uses the monotonic clock; the wall clock is for what
+ * people read. Pure code gets times as arguments, so that a simulation can invent them.
+ *
+ * Threads: any.
+ */
+#pragma once
+
+#include <stdint.h>
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+uint64_t clock_monotonic_ns(void);
+
+/* CLOCK_REALTIME in nanoseconds since 1970. */
+uint64_t clock_wall_ns(void);
