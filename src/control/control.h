@@ -1,0 +1,49 @@
+/*
+ * The control plane: health from evidence and probes, snapshots, signals, the stop of the process.
+ *
+ * control_run() is the loop of the first thread. It takes what workers report, feeds the health
+ * machine, probes what is not healthy, looks names up again, and publishes a snapshot when, and
+ * only when, something that the data plane reads has changed.
+ *
+ * Threads: all functions by the first thread.
+ */
+#pragma once
+
+#include <stdint.h>
+
+struct access_ring;
+struct config;
+struct control;
+struct error;
+struct shm;
+struct snapshot_store;
+
+/* What main gives to control; all borrowed, for as long as control lives. */
+struct control_setup {
+	struct shm *shm;
+	struct snapshot_store *store;
+	const struct config *config;
+	int wake_fd;            /* eventfd: workers write to it after they have reported */
+	const int *worker_fds;  /* eventfd of each worker: written after a command */
+	int signal_fd;          /* signalfd of SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 */
+	uint64_t seed;
+	void (*reopen_logs)(void *context); /* SIGUSR1 */
+	void *context;
+};
+
+/*
+ * Resolves the names, makes the slots and publishes the first snapshot. The configuration's
+ * pools and listeners have their indexes in shared memory afterwards. A name that does not
+ * resolve is no error: its backend is unhealthy and tried again.
+ */
+int control_create(
+	const struct control_setup *setup, struct control **ret_control, struct error *err);
+
+/*
+ * Runs until the process has stopped: returns the number of sessions that had to be cut at the
+ * drain deadline or by a second signal. When it returns, the workers have been told to exit and
+ * have left their loops.
+ */
+uint64_t control_run(struct control *control);
+
+void control_free(struct control *control);

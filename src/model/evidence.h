@@ -1,0 +1,78 @@
+/*
+ * What workers tell control about backends, and control tells workers to do.
+ *
+ * Two single-producer single-consumer rings per worker, in fixed memory: nothing is allocated
+ * and nobody waits. A full evidence ring loses the report and sets `overflowed`: control then
+ * looks at the counters, which are exact in any case. A full command ring makes control try
+ * again at its next turn.
+ *
+ * | ring     | producer      | consumer      |
+ * |----------|---------------|---------------|
+ * | evidence | the worker    | control       |
+ * | commands | control       | the worker    |
+ *
+ * `tail` is stored with release by the producer after the entry and loaded with acquire by the
+ * consumer before it; `head` the same the other way round. Each side wakes the other through an
+ * eventfd that it owns the write to; the rings do not know about it.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/array.h"
+#include "model/limits.h"
+#include "model/slot.h"
+
+enum evidence_kind {
+	EVIDENCE_FAILURE, /* an attempt failed; `reason` says how */
+	EVIDENCE_SUCCESS, /* connected, and then the first byte or one second alive */
+	EVIDENCE_FINISHED, /* the last session of a slot that is not healthy may have ended */
+};
+
+struct evidence {
+	enum evidence_kind kind;
+	enum failure_reason reason; /* of EVIDENCE_FAILURE; never FAILURE_RESOURCE */
+	uint32_t slot;
+	uint32_t generation; /* identity.used of the slot when the attempt began */
+	uint64_t started_ns; /* monotonic: when the attempt began */
+};
+
+struct evidence_ring {
+	_Alignas(CACHE_LINE) _Atomic uint32_t tail; /* next to write */
+	_Atomic uint32_t overflowed;                /* set by the worker, cleared by control */
+	_Alignas(CACHE_LINE) _Atomic uint32_t head; /* next to read */
+	struct evidence entries[EVIDENCE_RING_SIZE];
+};
+
+enum command_kind {
+	COMMAND_CUT_SLOT,       /* reset all sessions of slot `argument` */
+	COMMAND_STOP_ACCEPTING, /* filter new SYNs, serve the queues, close the listeners */
+	COMMAND_CUT_ALL,        /* reset every session: the drain deadline has passed */
+	COMMAND_EXIT,           /* leave the thread; sessions that are left are reset */
+};
+
+struct command {
+	enum command_kind kind;
+	uint32_t argument;
+	enum close_reason reason; /* for the cutting ones: CLOSE_DRAIN or CLOSE_KILLED */
+};
+
+struct command_ring {
+	_Alignas(CACHE_LINE) _Atomic uint32_t tail;
+	_Alignas(CACHE_LINE) _Atomic uint32_t head;
+	struct command entries[COMMAND_RING_SIZE];
+};
+
+/* False when the ring is full; for evidence, `overflowed` is then set. */
+bool evidence_push(struct evidence_ring *ring, const struct evidence *evidence);
+
+/* False when the ring is empty. */
+bool evidence_pop(struct evidence_ring *ring, struct evidence *ret_evidence);
+
+/* Whether reports were lost since the last call. */
+bool evidence_overflowed(struct evidence_ring *ring);
+
+bool command_push(struct command_ring *ring, const struct command *command);
+bool command_pop(struct command_ring *ring, struct command *ret_command);

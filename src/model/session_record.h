@@ -1,0 +1,98 @@
+/*
+ * What must outlive the worker process of one session: two cache lines of shared memory.
+ *
+ * No pointer, fixed size, one version number for all of them in the header of the mapping. Each
+ * word has one writer, the worker that owns the session by its index. The order of stores is the
+ * contract with whoever takes the session over: fill in, check word, fence, `state`; on the way
+ * out `state` = closing, fence, close both, fence, `state` = free. So a record that is live never
+ * names a descriptor that has been given to somebody else.
+ *
+ * The byte counts are stream positions: moved[d] is how many bytes of direction d were handed to
+ * the kernel on the far side. Bytes consumed and not yet handed over lie in the direction's pipe
+ * or chunk, or for a moment in the worker's receive buffer, which its journal names.
+ */
+#pragma once
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/array.h"
+
+enum { RECORD_VERSION = 1 };
+
+enum record_state {
+	RECORD_FREE = 0,
+	RECORD_CONNECTING, /* nothing of the client has been consumed */
+	RECORD_OPEN,
+	RECORD_CLOSING,
+};
+
+/* The two ends of a session, and the two directions by the end they start from. */
+enum side { SIDE_CLIENT = 0, SIDE_BACKEND = 1, SIDE_COUNT = 2 };
+
+enum record_flag {
+	RECORD_LOCAL_CLIENT = 1 << 0,  /* the client came over a UNIX socket */
+	RECORD_LOCAL_BACKEND = 1 << 1, /* the backend is a UNIX socket */
+	RECORD_RESET_CLIENT = 1 << 2,  /* the client's reset has been read: its end is no FIN */
+	RECORD_RESET_BACKEND = 1 << 3,
+	RECORD_DISCARD_CLIENT = 1 << 4, /* what the client sends is thrown away */
+	RECORD_DISCARD_BACKEND = 1 << 5,
+	RECORD_RESETTING = 1 << 6, /* closing is to end in a reset */
+};
+
+static const uint32_t RECORD_NONE = UINT32_MAX; /* no slot, no chunk */
+static const uint16_t PIPE_NONE = UINT16_MAX;
+
+struct session_record {
+	_Alignas(CACHE_LINE) _Atomic uint32_t state; /* enum record_state; stored last */
+	uint32_t generation;    /* of the index: also in the epoll data */
+	uint64_t check;         /* session_record_check() of what does not change */
+	int32_t fd[SIDE_COUNT]; /* -1: none */
+	uint64_t cookie[SIDE_COUNT]; /* SO_COOKIE; 0 until the session is a second old */
+	uint32_t listener;
+	uint32_t pool;
+	uint32_t slot;
+	uint16_t flags; /* enum record_flag */
+	uint8_t attempts; /* how often it has been adopted and not yet pumped */
+	uint8_t tries;    /* connects that were begun */
+	uint64_t started_ns;        /* monotonic: accepted */
+	uint64_t moved[SIDE_COUNT]; /* bytes handed over, by the side they came from */
+	uint16_t preamble[SIDE_COUNT]; /* bytes put in front of, or taken from, that side's stream */
+	uint32_t chunk[SIDE_COUNT]; /* index of the worker's chunk with left-over bytes */
+	uint8_t client_address[18]; /* IPv6 (or mapped IPv4) and port, as it was at accept */
+	uint16_t pipe[SIDE_COUNT];  /* index of the worker's pipe, or UINT16_MAX */
+	uint16_t unused;
+};
+
+static_assert(sizeof(struct session_record) == 128, "a session's record is two cache lines");
+
+/* Over the index and all fields that do not change while a session is open. */
+uint64_t session_record_check(const struct session_record *record, uint32_t index);
+
+/*
+ * Whose bytes a worker's receive buffer holds. `key` is stored last when it opens and first when
+ * it closes; 0 is closed. The check word guards `position`, the one field whose damage would send
+ * wrong bytes.
+ */
+struct journal {
+	_Alignas(CACHE_LINE) uint64_t position; /* in its direction, of the buffer's first byte */
+	uint64_t check;
+	_Atomic uint64_t key; /* journal_key() */
+};
+
+uint64_t journal_key(uint32_t index, enum side from);
+uint64_t journal_check(uint64_t key, uint64_t position);
+
+/* A chunk's header; its bytes lie elsewhere in the mapping (shm_chunk_bytes()). */
+struct chunk {
+	uint64_t position; /* in its direction, of the chunk's first byte */
+	_Atomic uint32_t length;
+	uint32_t owner; /* session index << 1 | side, or RECORD_NONE */
+};
+
+/* A pipe's two ends; they survive the worker with the bytes in them. */
+struct pipe_record {
+	int32_t fd[2]; /* read end, write end; -1: none */
+	uint32_t owner; /* session index << 1 | side, or RECORD_NONE */
+};

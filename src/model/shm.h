@@ -1,0 +1,144 @@
+/*
+ * The memory that outlives a worker process: one memfd, mapped by whoever needs it.
+ *
+ *   header | listeners | pools | slots | events | rings | counters of each worker
+ *          | records of each worker | journals | pipes | chunks | receive buffers | chunk bytes
+ *
+ * No pointers inside: everything is found by index. The file is as large as the limits allow and
+ * sparse: only what is used is ever touched.
+ *
+ * Owner:    the process that created it, until shm_destroy(); the descriptor is not
+ *           close-on-exec, so that it can be handed on.
+ * Threads:  created and destroyed by the first thread; who may write what is said where the
+ *           parts are declared (slot.h, evidence.h, event.h, session_record.h).
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/event.h"
+#include "model/evidence.h"
+#include "model/session_record.h"
+#include "model/slot.h"
+
+struct error;
+
+enum process_phase {
+	PHASE_STARTING,
+	PHASE_RUNNING,
+	PHASE_LAME_DUCK, /* /readyz says no, everything else goes on */
+	PHASE_DRAINING,  /* the listeners are closing or closed; sessions finish */
+	PHASE_STOPPED,
+};
+
+/* Of the process as a whole. Control writes, anybody reads. */
+struct process_state {
+	_Atomic uint32_t phase; /* enum process_phase */
+	_Atomic uint32_t reload_successful;
+	counter_t snapshot_version;
+	counter_t config_generation;
+	counter_t reload_wall_ns; /* of the last load of the configuration, good or bad */
+	counter_t worker_restarts;
+	counter_t upgrades;
+	counter_t log_lines_dropped;
+};
+
+/* What one worker says about itself. The worker writes, anybody reads. */
+struct worker_state {
+	_Alignas(CACHE_LINE) counter_t heartbeat; /* turns of its loop */
+	counter_t sessions;                       /* records in use */
+	_Atomic uint32_t listeners_open;
+	_Atomic uint32_t stopped; /* its thread has left the loop */
+};
+
+struct shm_header {
+	uint32_t magic;
+	uint32_t version; /* RECORD_VERSION; who does not know it must not touch the rest */
+	uint64_t bytes;   /* of the whole mapping */
+	uint32_t workers;
+	uint32_t sessions_per_worker;
+	struct process_state process;
+};
+
+struct shm {
+	int fd; /* owned */
+	size_t bytes;
+	uint32_t workers;
+	uint32_t sessions_per_worker;
+	/* All below point into the mapping. */
+	struct shm_header *header;
+	struct listener_entry *listeners; /* LISTENERS_MAX */
+	struct pool_entry *pools;         /* POOLS_MAX */
+	struct slot *slots;               /* SLOTS_MAX */
+	struct event_ring *events;
+	struct worker_state *worker_states; /* by worker */
+	struct evidence_ring *evidence;     /* by worker */
+	struct command_ring *commands;      /* by worker */
+	struct listener_counters *listener_counters; /* worker-major: shm_listener_counters() */
+	struct pool_counters *pool_counters;
+	struct slot_counters *slot_counters;
+	struct session_record *records; /* worker-major */
+	struct journal *journals;       /* by worker */
+	struct pipe_record *pipes;      /* worker-major, PIPES_PER_WORKER each */
+	struct chunk *chunks;           /* worker-major, CHUNKS_PER_WORKER each */
+	uint8_t *receive_buffers;       /* worker-major */
+	uint8_t *chunk_bytes;           /* worker-major */
+};
+
+/*
+ * Creates, sizes, seals and maps the memory. `workers` is 1 to WORKERS_MAX, `sessions` (the most
+ * that one worker may hold) 1 to SESSIONS_MAX. Returns 0 or a negative errno with nothing left
+ * behind.
+ */
+int shm_create(uint32_t workers, uint32_t sessions, struct shm *ret_shm, struct error *err);
+
+/* Unmaps and closes. */
+void shm_destroy(struct shm *shm);
+
+static inline struct listener_counters *shm_listener_counters(
+	const struct shm *shm, uint32_t worker, uint32_t listener)
+{
+	return &shm->listener_counters[(size_t)worker * LISTENERS_MAX + listener];
+}
+
+static inline struct pool_counters *shm_pool_counters(
+	const struct shm *shm, uint32_t worker, uint32_t pool)
+{
+	return &shm->pool_counters[(size_t)worker * POOLS_MAX + pool];
+}
+
+static inline struct slot_counters *shm_slot_counters(
+	const struct shm *shm, uint32_t worker, uint32_t slot)
+{
+	return &shm->slot_counters[(size_t)worker * SLOTS_MAX + slot];
+}
+
+static inline struct session_record *shm_record(
+	const struct shm *shm, uint32_t worker, uint32_t index)
+{
+	return &shm->records[(size_t)worker * shm->sessions_per_worker + index];
+}
+
+static inline uint8_t *shm_chunk_bytes(const struct shm *shm, uint32_t worker, uint32_t chunk)
+{
+	return shm->chunk_bytes + ((size_t)worker * CHUNKS_PER_WORKER + chunk) * CHUNK_BYTES;
+}
+
+/* Sessions on the slot now, connecting ones included: the sum over all workers. */
+uint64_t shm_slot_sessions(const struct shm *shm, uint32_t slot);
+
+/* Sessions of the listener now: the sum over all workers. */
+uint64_t shm_listener_sessions(const struct shm *shm, uint32_t listener);
+
+/* Sessions now: the sum over all workers. */
+uint64_t shm_sessions(const struct shm *shm);
+
+/*
+ * The index of the entry of that name (for a slot: of that name in pool `parent`), made new when
+ * there is none. Returns -1 when the table is full. Control only.
+ */
+int shm_listener_index(struct shm *shm, const char *name);
+int shm_pool_index(struct shm *shm, const char *name);
+int shm_slot_index(struct shm *shm, uint32_t pool, const char *name);

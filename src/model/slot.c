@@ -1,0 +1,146 @@
+#include "model/slot.h"
+
+#include <assert.h>
+
+enum { US = 1000, MS = 1000 * US };
+
+const uint64_t connect_bucket_ns[CONNECT_BUCKET_COUNT] = {
+	100ULL * US,
+	250ULL * US,
+	500ULL * US,
+	1ULL * MS,
+	2500ULL * US,
+	5ULL * MS,
+	10ULL * MS,
+	25ULL * MS,
+	50ULL * MS,
+	100ULL * MS,
+	250ULL * MS,
+	500ULL * MS,
+	1000ULL * MS,
+	2500ULL * MS,
+	5000ULL * MS,
+	10000ULL * MS,
+};
+
+const uint64_t session_bucket_ns[SESSION_BUCKET_COUNT] = {
+	1ULL * MS,
+	10ULL * MS,
+	100ULL * MS,
+	1000ULL * MS,
+	10000ULL * MS,
+	100000ULL * MS,
+	1000000ULL * MS,
+	10000000ULL * MS,
+	86400000ULL * MS,
+};
+
+static const char *const health_names[HEALTH_STATE_COUNT] = {
+	[HEALTH_UNSET] = "unset",
+	[HEALTH_HEALTHY] = "healthy",
+	[HEALTH_DRAINING] = "draining",
+	[HEALTH_UNHEALTHY] = "unhealthy",
+};
+
+static const char *const admin_names[ADMIN_STATE_COUNT] = {
+	[ADMIN_READY] = "ready",
+	[ADMIN_DRAIN] = "drain",
+	[ADMIN_MAINTENANCE] = "maintenance",
+};
+
+static const char *const failure_names[FAILURE_REASON_COUNT] = {
+	[FAILURE_REFUSED] = "refused",
+	[FAILURE_TIMEOUT] = "timeout",
+	[FAILURE_UNREACHABLE] = "unreachable",
+	[FAILURE_RESET] = "reset",
+	[FAILURE_RESOURCE] = "resource",
+};
+
+static const char *const check_names[CHECK_RESULT_COUNT] = {
+	[CHECK_SUCCESS] = "success",
+	[CHECK_REFUSED] = "refused",
+	[CHECK_TIMEOUT] = "timeout",
+	[CHECK_ERROR] = "error",
+};
+
+static const char *const by_names[CLOSED_BY_COUNT] = {
+	[CLOSED_BY_CLIENT] = "client",
+	[CLOSED_BY_BACKEND] = "backend",
+	[CLOSED_BY_PROXY] = "proxy",
+};
+
+static const char *const close_names[CLOSE_REASON_COUNT] = {
+	[CLOSE_END] = "end",
+	[CLOSE_RESET] = "reset",
+	[CLOSE_IDLE_TIMEOUT] = "idle_timeout",
+	[CLOSE_HALF_CLOSE_TIMEOUT] = "half_close_timeout",
+	[CLOSE_CONNECT_FAILED] = "connect_failed",
+	[CLOSE_NO_BACKEND] = "no_backend",
+	[CLOSE_DRAIN] = "drain",
+	[CLOSE_KILLED] = "killed",
+	[CLOSE_ERROR] = "error",
+};
+
+static const char *const reject_names[REJECT_REASON_COUNT] = {
+	[REJECT_LIMIT] = "limit",
+	[REJECT_DESCRIPTORS] = "descriptors",
+	[REJECT_MEMORY] = "memory",
+};
+
+static const char *const accept_names[ACCEPT_ERROR_COUNT] = {
+	[ACCEPT_EMFILE] = "EMFILE",
+	[ACCEPT_ENFILE] = "ENFILE",
+	[ACCEPT_ENOBUFS] = "ENOBUFS",
+	[ACCEPT_ENOMEM] = "ENOMEM",
+	[ACCEPT_ECONNABORTED] = "ECONNABORTED",
+	[ACCEPT_EPROTO] = "EPROTO",
+	[ACCEPT_OTHER] = "other",
+};
+
+const char *health_state_name(enum health_state state)
+{
+	assert(state < HEALTH_STATE_COUNT);
+	return health_names[state];
+}
+
+const char *admin_state_name(enum admin_state state)
+{
+	assert(state < ADMIN_STATE_COUNT);
+	return admin_names[state];
+}
+
+const char *failure_reason_name(enum failure_reason reason)
+{
+	assert(reason < FAILURE_REASON_COUNT);
+	return failure_names[reason];
+}
+
+const char *check_result_name(enum check_result result)
+{
+	assert(result < CHECK_RESULT_COUNT);
+	return check_names[result];
+}
+
+const char *closed_by_name(enum closed_by by)
+{
+	assert(by < CLOSED_BY_COUNT);
+	return by_names[by];
+}
+
+const char *close_reason_name(enum close_reason reason)
+{
+	assert(reason < CLOSE_REASON_COUNT);
+	return close_names[reason];
+}
+
+const char *reject_reason_name(enum reject_reason reason)
+{
+	assert(reason < REJECT_REASON_COUNT);
+	return reject_names[reason];
+}
+
+const char *accept_error_name(enum accept_error error)
+{
+	assert(error < ACCEPT_ERROR_COUNT);
+	return accept_names[error];
+}

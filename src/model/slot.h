@@ -1,0 +1,172 @@
+/*
+ * Listeners, pools and backends as lasting identities in shared memory.
+ *
+ * A slot is the counted, lasting half of a backend: it keeps its name, its health and its
+ * counters while snapshots come and go. Listeners and pools have the same kind of entry. An
+ * entry is found by name, so that a reload, a new worker process and a new binary find the
+ * counters of their predecessors.
+ *
+ * Threads: control alone adds entries and writes health, admin state and transitions. Each
+ * worker writes its own block of counters (see shm.h) and nothing else. Anybody reads: `used`
+ * is stored last (release) and loaded first (acquire); the names never change after it.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/array.h"
+#include "model/counter.h"
+#include "model/limits.h"
+
+/* Zero is not a state, so a forgotten cell of a transition table cannot pass for one. */
+enum health_state {
+	HEALTH_UNSET = 0,
+	HEALTH_HEALTHY,   /* takes new sessions */
+	HEALTH_DRAINING,  /* takes none; waits for the running ones to end */
+	HEALTH_UNHEALTHY, /* takes none, and has none */
+	HEALTH_STATE_COUNT,
+};
+
+enum admin_state {
+	ADMIN_READY,
+	ADMIN_DRAIN,
+	ADMIN_MAINTENANCE,
+	ADMIN_STATE_COUNT,
+};
+
+/* Why a connect failed. The order is that of the label `reason`. */
+enum failure_reason {
+	FAILURE_REFUSED,
+	FAILURE_TIMEOUT,
+	FAILURE_UNREACHABLE,
+	FAILURE_RESET,
+	FAILURE_RESOURCE, /* our own trouble: never held against the backend */
+	FAILURE_REASON_COUNT,
+};
+
+enum check_result {
+	CHECK_SUCCESS,
+	CHECK_REFUSED,
+	CHECK_TIMEOUT,
+	CHECK_ERROR,
+	CHECK_RESULT_COUNT,
+};
+
+enum closed_by {
+	CLOSED_BY_CLIENT,
+	CLOSED_BY_BACKEND,
+	CLOSED_BY_PROXY,
+	CLOSED_BY_COUNT,
+};
+
+enum close_reason {
+	CLOSE_END,
+	CLOSE_RESET,
+	CLOSE_IDLE_TIMEOUT,
+	CLOSE_HALF_CLOSE_TIMEOUT,
+	CLOSE_CONNECT_FAILED,
+	CLOSE_NO_BACKEND,
+	CLOSE_DRAIN,
+	CLOSE_KILLED,
+	CLOSE_ERROR,
+	CLOSE_REASON_COUNT,
+};
+
+enum reject_reason {
+	REJECT_LIMIT,
+	REJECT_DESCRIPTORS,
+	REJECT_MEMORY,
+	REJECT_REASON_COUNT,
+};
+
+/* The errors of accept() that are counted one by one; the rest is "other". */
+enum accept_error {
+	ACCEPT_EMFILE,
+	ACCEPT_ENFILE,
+	ACCEPT_ENOBUFS,
+	ACCEPT_ENOMEM,
+	ACCEPT_ECONNABORTED,
+	ACCEPT_EPROTO,
+	ACCEPT_OTHER,
+	ACCEPT_ERROR_COUNT,
+};
+
+enum {
+	CONNECT_BUCKET_COUNT = 16,  /* 1, 2.5, 5 per decade from 100us to 10s */
+	SESSION_BUCKET_COUNT = 9,   /* decades from 1ms to 10,000s, and 1d */
+};
+
+/* Upper bounds, in nanoseconds; what is above the last one counts in the sum and count alone. */
+extern const uint64_t connect_bucket_ns[CONNECT_BUCKET_COUNT];
+extern const uint64_t session_bucket_ns[SESSION_BUCKET_COUNT];
+
+/* The words of the labels, indexed by the enums above. */
+const char *health_state_name(enum health_state state);
+const char *admin_state_name(enum admin_state state);
+const char *failure_reason_name(enum failure_reason reason);
+const char *check_result_name(enum check_result result);
+const char *closed_by_name(enum closed_by by);
+const char *close_reason_name(enum close_reason reason);
+const char *reject_reason_name(enum reject_reason reason);
+const char *accept_error_name(enum accept_error error); /* "EMFILE", ..., "other" */
+
+/* What each kind of entry begins with. Written by control. */
+struct identity {
+	_Atomic uint32_t used; /* 0: free; else the generation of this use, never 0 */
+	uint32_t parent;       /* a slot's pool; unused elsewhere */
+	char name[IDENTITY_NAME_MAX];
+};
+
+struct listener_entry {
+	struct identity identity;
+	_Atomic uint32_t open; /* whether its sockets are up */
+};
+
+struct pool_entry {
+	struct identity identity;
+	/* The shared turn of round robin: survives snapshots, so the order goes on. */
+	_Alignas(CACHE_LINE) _Atomic uint64_t turn;
+};
+
+struct slot {
+	struct identity identity;
+	_Atomic uint32_t health;         /* enum health_state */
+	_Atomic uint32_t admin;          /* enum admin_state */
+	_Atomic uint32_t weight;         /* as configured */
+	_Atomic uint32_t wants_success;  /* whether a worker shall report successes: 0 or 1 */
+	counter_t transitions[HEALTH_STATE_COUNT][HEALTH_STATE_COUNT]; /* [from][to] */
+	counter_t checks[CHECK_RESULT_COUNT];
+};
+
+/* A worker's counters of one listener. */
+struct listener_counters {
+	_Alignas(CACHE_LINE) counter_t connections; /* accepted */
+	counter_t closed;                           /* active = connections - closed */
+	counter_t received_bytes;                   /* read from clients */
+	counter_t sent_bytes;                       /* written to clients */
+	counter_t rejected[REJECT_REASON_COUNT];
+	counter_t accept_errors[ACCEPT_ERROR_COUNT];
+};
+
+/* A worker's counters of one pool. */
+struct pool_counters {
+	_Alignas(CACHE_LINE) counter_t retries;
+	counter_t no_backend;
+	counter_t closed[CLOSED_BY_COUNT][CLOSE_REASON_COUNT];
+	counter_t duration[SESSION_BUCKET_COUNT + 1]; /* not cumulative; the last is the rest */
+	counter_t duration_sum_ns;
+};
+
+/* A worker's counters of one slot. */
+struct slot_counters {
+	_Alignas(CACHE_LINE) counter_t started; /* an attempt to connect began */
+	counter_t finished;                     /* it failed, or its session ended */
+	counter_t established;
+	counter_t received_bytes; /* read from the backend */
+	counter_t sent_bytes;     /* written to the backend */
+	counter_t failures[FAILURE_REASON_COUNT];
+	counter_t connect[CONNECT_BUCKET_COUNT + 1]; /* not cumulative; the last is the rest */
+	counter_t connect_sum_ns;
+};
