@@ -16,8 +16,8 @@
 #include <sys/un.h>
 
 enum {
-	SOCKADDR_TEXT_MAX = 160,  /* longest printed form, with the NUL */
-	ADDRESS_HOST_MAX = 254,   /* RFC 1035: 253 and the NUL */
+	SOCKADDR_TEXT_MAX = 160, /* longest printed form, with the NUL */
+	ADDRESS_HOST_MAX = 254,  /* RFC 1035: 253 and the NUL */
 };
 
 /* Any address that a connection of ours can have. */

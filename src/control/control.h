@@ -23,9 +23,9 @@ struct control_setup {
 	struct shm *shm;
 	struct snapshot_store *store;
 	const struct config *config;
-	int wake_fd;            /* eventfd: workers write to it after they have reported */
-	const int *worker_fds;  /* eventfd of each worker: written after a command */
-	int signal_fd;          /* signalfd of SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 */
+	int wake_fd;           /* eventfd: workers write to it after they have reported */
+	const int *worker_fds; /* eventfd of each worker: written after a command */
+	int signal_fd;         /* signalfd of SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 */
 	uint64_t seed;
 	void (*reopen_logs)(void *context); /* SIGUSR1 */
 	void *context;

@@ -19,18 +19,18 @@
 enum { ACCESS_RING_SIZE = 4096 }; /* power of two */
 
 struct access_record {
-	uint64_t wall_ns;     /* when it ended */
-	uint64_t duration_ns; /* from accept */
-	uint64_t connect_ns;  /* of the connect that succeeded; 0: none did */
+	uint64_t wall_ns;        /* when it ended */
+	uint64_t duration_ns;    /* from accept */
+	uint64_t connect_ns;     /* of the connect that succeeded; 0: none did */
 	uint64_t received_bytes; /* from the client */
 	uint64_t sent_bytes;     /* to the client */
 	uint32_t listener;
 	uint32_t pool;
-	uint32_t slot; /* RECORD_NONE: no backend */
-	uint8_t tries; /* connects that were begun */
-	uint8_t by;    /* enum closed_by */
-	uint8_t reason; /* enum close_reason */
-	bool local;     /* the client came over a UNIX socket: no address */
+	uint32_t slot;              /* RECORD_NONE: no backend */
+	uint8_t tries;              /* connects that were begun */
+	uint8_t by;                 /* enum closed_by */
+	uint8_t reason;             /* enum close_reason */
+	bool local;                 /* the client came over a UNIX socket: no address */
 	uint8_t client_address[18]; /* as in struct session_record */
 };
 

@@ -39,8 +39,8 @@ enum event_kind {
 /* What tipped the scale. */
 enum event_cause {
 	CAUSE_NONE,
-	CAUSE_TRAFFIC,       /* observations of real sessions */
-	CAUSE_PROBE,         /* observations of probes */
+	CAUSE_TRAFFIC, /* observations of real sessions */
+	CAUSE_PROBE,   /* observations of probes */
 	CAUSE_SESSIONS_ENDED,
 	CAUSE_OPERATOR,
 	CAUSE_CONFIGURATION,
@@ -59,11 +59,11 @@ struct event {
 	uint32_t subject; /* index of the listener, pool or slot */
 	uint32_t from;
 	uint32_t to;
-	uint32_t failures;  /* consecutive, at the moment of the change */
-	uint32_t successes; /* consecutive */
-	uint32_t threshold; /* the one that was reached */
-	uint64_t sessions;  /* running on the subject */
-	uint64_t generation; /* of the configuration */
+	uint32_t failures;     /* consecutive, at the moment of the change */
+	uint32_t successes;    /* consecutive */
+	uint32_t threshold;    /* the one that was reached */
+	uint64_t sessions;     /* running on the subject */
+	uint64_t generation;   /* of the configuration */
 	uint64_t hold_down_ms; /* for how long it stays out at least */
 	char reason[24];       /* "refused", "timeout", ...: the last observation; may be empty */
 	char pool[IDENTITY_NAME_MAX]; /* names at the moment of the change; may be empty */
@@ -91,5 +91,5 @@ void event_record(struct event_log *log, const struct event *event);
 /* Copies entry `number`; false when it is not there or was overwritten meanwhile. */
 bool event_read(const struct event_ring *ring, uint64_t number, struct event *ret_event);
 
-const char *event_kind_name(enum event_kind kind);   /* "backend_health", ... */
+const char *event_kind_name(enum event_kind kind);    /* "backend_health", ... */
 const char *event_cause_name(enum event_cause cause); /* "traffic", "probe", ... */

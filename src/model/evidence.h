@@ -26,8 +26,8 @@
 #include "model/slot.h"
 
 enum evidence_kind {
-	EVIDENCE_FAILURE, /* an attempt failed; `reason` says how */
-	EVIDENCE_SUCCESS, /* connected, and then the first byte or one second alive */
+	EVIDENCE_FAILURE,  /* an attempt failed; `reason` says how */
+	EVIDENCE_SUCCESS,  /* connected, and then the first byte or one second alive */
 	EVIDENCE_FINISHED, /* the last session of a slot that is not healthy may have ended */
 };
 

@@ -46,22 +46,23 @@ static const uint16_t PIPE_NONE = UINT16_MAX;
 
 struct session_record {
 	_Alignas(CACHE_LINE) _Atomic uint32_t state; /* enum record_state; stored last */
-	uint32_t generation;    /* of the index: also in the epoll data */
-	uint64_t check;         /* session_record_check() of what does not change */
-	int32_t fd[SIDE_COUNT]; /* -1: none */
+	uint32_t generation;                         /* of the index: also in the epoll data */
+	uint64_t check;              /* session_record_check() of what does not change */
+	int32_t fd[SIDE_COUNT];      /* -1: none */
 	uint64_t cookie[SIDE_COUNT]; /* SO_COOKIE; 0 until the session is a second old */
 	uint32_t listener;
 	uint32_t pool;
 	uint32_t slot;
-	uint16_t flags; /* enum record_flag */
-	uint8_t attempts; /* how often it has been adopted and not yet pumped */
-	uint8_t tries;    /* connects that were begun */
+	uint16_t flags;             /* enum record_flag */
+	uint8_t attempts;           /* how often it has been adopted and not yet pumped */
+	uint8_t tries;              /* connects that were begun */
 	uint64_t started_ns;        /* monotonic: accepted */
 	uint64_t moved[SIDE_COUNT]; /* bytes handed over, by the side they came from */
-	uint16_t preamble[SIDE_COUNT]; /* bytes put in front of, or taken from, that side's stream */
-	uint32_t chunk[SIDE_COUNT]; /* index of the worker's chunk with left-over bytes */
-	uint8_t client_address[18]; /* IPv6 (or mapped IPv4) and port, as it was at accept */
-	uint16_t pipe[SIDE_COUNT];  /* index of the worker's pipe, or UINT16_MAX */
+	uint16_t
+		preamble[SIDE_COUNT]; /* bytes put in front of, or taken from, that side's stream */
+	uint32_t chunk[SIDE_COUNT];   /* index of the worker's chunk with left-over bytes */
+	uint8_t client_address[18];   /* IPv6 (or mapped IPv4) and port, as it was at accept */
+	uint16_t pipe[SIDE_COUNT];    /* index of the worker's pipe, or UINT16_MAX */
 	uint16_t unused;
 };
 
@@ -93,6 +94,6 @@ struct chunk {
 
 /* A pipe's two ends; they survive the worker with the bytes in them. */
 struct pipe_record {
-	int32_t fd[2]; /* read end, write end; -1: none */
+	int32_t fd[2];  /* read end, write end; -1: none */
 	uint32_t owner; /* session index << 1 | side, or RECORD_NONE */
 };

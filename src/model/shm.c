@@ -66,8 +66,7 @@ static size_t total_bytes(const struct part parts[static PART_COUNT])
 	return bytes;
 }
 
-static void place_parts(
-	struct shm *shm, uint8_t *base, const struct part parts[static PART_COUNT])
+static void place_parts(struct shm *shm, uint8_t *base, const struct part parts[static PART_COUNT])
 {
 	for (size_t i = 0; i < PART_COUNT; i++) {
 		memcpy((uint8_t *)shm + parts[i].member, &base, sizeof base);

@@ -73,9 +73,9 @@ struct shm {
 	struct pool_entry *pools;         /* POOLS_MAX */
 	struct slot *slots;               /* SLOTS_MAX */
 	struct event_ring *events;
-	struct worker_state *worker_states; /* by worker */
-	struct evidence_ring *evidence;     /* by worker */
-	struct command_ring *commands;      /* by worker */
+	struct worker_state *worker_states;          /* by worker */
+	struct evidence_ring *evidence;              /* by worker */
+	struct command_ring *commands;               /* by worker */
 	struct listener_counters *listener_counters; /* worker-major: shm_listener_counters() */
 	struct pool_counters *pool_counters;
 	struct slot_counters *slot_counters;

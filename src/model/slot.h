@@ -94,8 +94,8 @@ enum accept_error {
 };
 
 enum {
-	CONNECT_BUCKET_COUNT = 16,  /* 1, 2.5, 5 per decade from 100us to 10s */
-	SESSION_BUCKET_COUNT = 9,   /* decades from 1ms to 10,000s, and 1d */
+	CONNECT_BUCKET_COUNT = 16, /* 1, 2.5, 5 per decade from 100us to 10s */
+	SESSION_BUCKET_COUNT = 9,  /* decades from 1ms to 10,000s, and 1d */
 };
 
 /* Upper bounds, in nanoseconds; what is above the last one counts in the sum and count alone. */
@@ -132,10 +132,10 @@ struct pool_entry {
 
 struct slot {
 	struct identity identity;
-	_Atomic uint32_t health;         /* enum health_state */
-	_Atomic uint32_t admin;          /* enum admin_state */
-	_Atomic uint32_t weight;         /* as configured */
-	_Atomic uint32_t wants_success;  /* whether a worker shall report successes: 0 or 1 */
+	_Atomic uint32_t health;        /* enum health_state */
+	_Atomic uint32_t admin;         /* enum admin_state */
+	_Atomic uint32_t weight;        /* as configured */
+	_Atomic uint32_t wants_success; /* whether a worker shall report successes: 0 or 1 */
 	counter_t transitions[HEALTH_STATE_COUNT][HEALTH_STATE_COUNT]; /* [from][to] */
 	counter_t checks[CHECK_RESULT_COUNT];
 };

@@ -51,15 +51,15 @@ struct snapshot_listener {
 	uint32_t id;   /* index of its listener_entry in shared memory */
 	uint32_t pool; /* index of a pool_entry: snapshot_pool() */
 	const char *name;
-	uint64_t idle_ns;       /* 0: off */
-	uint64_t half_close_ns; /* 0: off */
+	uint64_t idle_ns;         /* 0: off */
+	uint64_t half_close_ns;   /* 0: off */
 	uint32_t max_connections; /* 0: none */
 };
 
 struct snapshot {
-	uint64_t version;    /* strictly increasing */
-	uint64_t generation; /* of the configuration it was built from */
-	struct arena *arena; /* owned; holds the snapshot itself and all it points to */
+	uint64_t version;        /* strictly increasing */
+	uint64_t generation;     /* of the configuration it was built from */
+	struct arena *arena;     /* owned; holds the snapshot itself and all it points to */
 	uint32_t listener_limit; /* one more than the highest id; entries may be NULL */
 	uint32_t pool_limit;
 	const struct snapshot_listener **listeners; /* by id */
@@ -68,7 +68,7 @@ struct snapshot {
 };
 
 struct snapshot_store {
-	void *current; /* struct snapshot *; swapped by rcu_swap() */
+	void *current;            /* struct snapshot *; swapped by rcu_swap() */
 	struct snapshot *retired; /* no longer current, not yet freed; control only */
 };
 
