@@ -1,0 +1,310 @@
+#include "os/socket.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/sockios.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/error.h"
+
+enum { KEEPALIVE_INTERVAL_S = 10, KEEPALIVE_TRIES = 6 };
+
+static int set_number(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof value) == 0 ? 0 : -errno;
+}
+
+static int set_flag(int fd, int level, int option)
+{
+	return set_number(fd, level, option, 1);
+}
+
+static bool is_local(const struct sockaddr_any *address)
+{
+	return address->generic.sa_family == AF_UNIX;
+}
+
+static int set_keepalive(int fd, uint32_t idle_s)
+{
+	int r;
+
+	if (idle_s == 0) {
+		return 0;
+	}
+	r = set_flag(fd, SOL_SOCKET, SO_KEEPALIVE);
+	if (r == 0) {
+		r = set_number(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)idle_s);
+	}
+	if (r == 0) {
+		r = set_number(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
+	}
+	if (r == 0) {
+		r = set_number(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_TRIES);
+	}
+	return r;
+}
+
+/*
+ * Bounds what the kernel holds for a side that does not read. The kernel doubles the value for its
+ * own needs, so half of it is asked for.
+ */
+static int set_buffers(int fd, uint64_t bytes)
+{
+	const int half = bytes / 2 > INT32_MAX ? INT32_MAX : (int)(bytes / 2);
+	int r;
+
+	if (bytes == 0) {
+		return 0;
+	}
+	r = set_number(fd, SOL_SOCKET, SO_RCVBUF, half);
+	return r == 0 ? set_number(fd, SOL_SOCKET, SO_SNDBUF, half) : r;
+}
+
+/* The options that both a listener (for what it accepts) and a connecting socket get. */
+static int set_stream_options(int fd, bool local, uint32_t keepalive_s, uint64_t max_buffered)
+{
+	int r = set_buffers(fd, max_buffered);
+
+	if (local) {
+		return r;
+	}
+	if (r == 0) {
+		r = set_flag(fd, IPPROTO_TCP, TCP_NODELAY);
+	}
+	if (r == 0) {
+		/* So that urgent data is forwarded, and the kernel's byte counts stay exact. */
+		r = set_flag(fd, SOL_SOCKET, SO_OOBINLINE);
+	}
+	return r == 0 ? set_keepalive(fd, keepalive_s) : r;
+}
+
+static int set_listen_options(int fd, const struct listen_spec *spec)
+{
+	const bool local = is_local(&spec->address);
+	int r = set_stream_options(fd, local, spec->keepalive_s, spec->max_buffered);
+
+	if (local) {
+		return r;
+	}
+	if (r == 0) {
+		r = set_flag(fd, SOL_SOCKET, SO_REUSEADDR);
+	}
+	if (r == 0 && spec->share_port) {
+		r = set_flag(fd, SOL_SOCKET, SO_REUSEPORT);
+	}
+	if (r == 0 && spec->freebind) {
+		r = set_flag(fd, IPPROTO_IP, IP_FREEBIND);
+	}
+	if (r == 0 && spec->address.generic.sa_family == AF_INET6) {
+		r = set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY);
+	}
+	return r;
+}
+
+/* Whether some process still accepts on the UNIX socket. */
+static bool is_live(const struct sockaddr_any *address)
+{
+	const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	bool live;
+
+	if (fd < 0) {
+		return true; /* cannot tell: leave it alone */
+	}
+	live = connect(fd, &address->generic, address->length) == 0 || errno != ECONNREFUSED;
+	(void)close(fd);
+	return live;
+}
+
+/* Removes what a dead process left; only a socket, never another kind of file. */
+static void remove_stale(const struct sockaddr_any *address)
+{
+	struct stat status;
+
+	if (address->local.sun_path[0] == '\0' || lstat(address->local.sun_path, &status) < 0) {
+		return;
+	}
+	if (S_ISSOCK(status.st_mode) && !is_live(address)) {
+		(void)unlink(address->local.sun_path);
+	}
+}
+
+static int bind_local(int fd, const struct listen_spec *spec)
+{
+	const struct sockaddr_any *address = &spec->address;
+
+	remove_stale(address);
+	if (bind(fd, &address->generic, address->length) < 0) {
+		return -errno;
+	}
+	/* Nobody can connect before listen(), so there is no moment with a wider mode. */
+	if (address->local.sun_path[0] != '\0' && chmod(address->local.sun_path, spec->mode) < 0) {
+		const int r = -errno;
+
+		(void)unlink(address->local.sun_path);
+		return r;
+	}
+	return 0;
+}
+
+int socket_listen(const struct listen_spec *spec, int *ret_fd, struct error *err)
+{
+	const struct sockaddr_any *address = &spec->address;
+	char text[SOCKADDR_TEXT_MAX];
+	int fd;
+	int r;
+
+	assert(spec->backlog > 0);
+	sockaddr_text(address, text);
+
+	fd = socket(address->generic.sa_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	if (fd < 0) {
+		return error_set(err, errno, "%s: cannot open a socket", text);
+	}
+	r = set_listen_options(fd, spec);
+	if (r < 0) {
+		error_set(err, -r, "%s: cannot set options", text);
+		goto fail_close;
+	}
+	if (is_local(address)) {
+		r = bind_local(fd, spec);
+	} else if (bind(fd, &address->generic, address->length) < 0) {
+		r = -errno;
+	}
+	if (r < 0) {
+		error_set(err, -r, "%s: cannot bind", text);
+		goto fail_close;
+	}
+	if (listen(fd, spec->backlog) < 0) {
+		r = error_set(err, errno, "%s: cannot listen", text);
+		goto fail_close;
+	}
+
+	*ret_fd = fd;
+	return 0;
+
+fail_close:
+	(void)close(fd);
+	return r;
+}
+
+int socket_prove_free(const struct listen_spec *spec, struct error *err)
+{
+	struct listen_spec alone = *spec;
+	int fd;
+	int r;
+
+	if (is_local(&spec->address) || sockaddr_port(&spec->address) == 0) {
+		return 0;
+	}
+	alone.share_port = false;
+	r = socket_listen(&alone, &fd, err);
+	if (r == 0) {
+		(void)close(fd);
+	}
+	return r;
+}
+
+int socket_connect(const struct sockaddr_any *address, const struct connect_spec *spec, int *ret_fd)
+{
+	const bool local = is_local(address);
+	int fd = socket(address->generic.sa_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int r;
+
+	if (fd < 0) {
+		return -errno;
+	}
+	r = set_stream_options(fd, local, spec->keepalive_s, spec->max_buffered);
+	if (r == 0 && connect(fd, &address->generic, address->length) < 0) {
+		r = errno == EINPROGRESS ? 0 : -errno;
+	}
+	if (r < 0) {
+		(void)close(fd);
+		return r;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int socket_take_error(int fd)
+{
+	int error = 0;
+	socklen_t length = sizeof error;
+
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
+}
+
+void socket_reset_on_close(int fd)
+{
+	const struct linger linger = {.l_onoff = 1, .l_linger = 0};
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}
+
+/*
+ * A classic BPF program that drops segments with SYN and without ACK. What it sees begins with the
+ * TCP header; the flags are byte 13. The last ACK of a handshake and its data pass.
+ */
+static int attach_syn_filter(int fd)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+	};
+	const struct sock_fprog program = {.len = ARRAY_COUNT(code), .filter = code};
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0 ? 0
+											   : -errno;
+}
+
+int socket_refuse_new(int fd, bool local)
+{
+	if (local) {
+		/* A UNIX listener refuses new ones then, and still gives out its queue. */
+		return shutdown(fd, SHUT_RD) == 0 ? 0 : -errno;
+	}
+	return attach_syn_filter(fd);
+}
+
+void socket_close(int fd)
+{
+	if (fd >= 0) {
+		(void)close(fd);
+	}
+}
+
+void socket_close_pair(int a, int b)
+{
+	const int low = a < b ? a : b;
+	const int high = a < b ? b : a;
+
+	if (low >= 0 && high == low + 1) {
+		(void)close_range((unsigned)low, (unsigned)high, 0);
+	} else {
+		socket_close(a);
+		socket_close(b);
+	}
+}
+
+uint32_t socket_unacknowledged(int fd)
+{
+	int bytes = 0;
+
+	return ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (uint32_t)bytes : 0;
+}
+
+uint64_t socket_cookie(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t length = sizeof cookie;
+
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) == 0 ? cookie : 0;
+}

@@ -1,0 +1,76 @@
+/*
+ * Sockets: made, bound, connected and ended. What moves bytes is in data/.
+ *
+ * Session sockets and listeners are never close-on-exec: a new worker process or a new binary
+ * takes them over. Everything else that opens a descriptor uses close-on-exec.
+ *
+ * Threads: any; a descriptor belongs to whoever asked for it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/sockaddr.h"
+
+struct error;
+
+struct listen_spec {
+	struct sockaddr_any address;
+	int backlog;           /* > 0 */
+	bool share_port;       /* SO_REUSEPORT: one socket per worker on the same address */
+	bool freebind;         /* the address need not be there yet */
+	uint32_t mode;         /* permission bits of a UNIX socket with a path */
+	uint32_t keepalive_s;  /* idle time before the first keepalive probe; 0: off */
+	uint64_t max_buffered; /* bytes for each kernel buffer; 0: the kernel's choice */
+};
+
+/* What a socket towards a backend gets. */
+struct connect_spec {
+	uint32_t keepalive_s;
+	uint64_t max_buffered;
+};
+
+/*
+ * Opens a non-blocking listening socket; accepted sockets inherit its options (no delay, keepalive,
+ * urgent data in line, buffer sizes). A stale UNIX socket is replaced, a live one is EADDRINUSE.
+ * Returns 0, or a negative errno with `err` filled in and nothing left open. On success the caller
+ * owns *ret_fd.
+ */
+int socket_listen(const struct listen_spec *spec, int *ret_fd, struct error *err);
+
+/*
+ * Whether nobody listens on the address yet: binds without SO_REUSEPORT and closes again. Returns
+ * 0 or a negative errno with `err` filled in. UNIX sockets are always 0 here.
+ */
+int socket_prove_free(const struct listen_spec *spec, struct error *err);
+
+/*
+ * Starts a non-blocking connect. Returns 0 when it is done or under way (the caller owns *ret_fd)
+ * or a negative errno with nothing left open.
+ */
+int socket_connect(
+	const struct sockaddr_any *address, const struct connect_spec *spec, int *ret_fd);
+
+/* What became of a connect: 0 or a positive errno. Consumes the pending error. */
+int socket_take_error(int fd);
+
+/* Makes the next close() of this socket send a reset. */
+void socket_reset_on_close(int fd);
+
+/*
+ * From now on no new connection enters the queue of the listening socket; those whose handshake
+ * is under way still do. Returns 0 or a negative errno.
+ */
+int socket_refuse_new(int fd, bool local);
+
+void socket_close(int fd);
+
+/* Ends both with one system call where the numbers are neighbours. */
+void socket_close_pair(int a, int b);
+
+/* Bytes handed over that the far side has not acknowledged; 0 when it cannot be told. */
+uint32_t socket_unacknowledged(int fd);
+
+/* SO_COOKIE: never given twice while the machine is up; 0 when it cannot be had. */
+uint64_t socket_cookie(int fd);
