@@ -18,6 +18,16 @@ struct diag;
 
 enum { DURATION_OFF = 0 };
 
+/* How much of each thing a configuration may have. */
+enum {
+	CONFIG_NAME_MAX = 127, /* bytes of a name, without the NUL */
+	CONFIG_WORKERS_MAX = 64,
+	CONFIG_SESSIONS_MAX = 1 << 24,
+	CONFIG_LISTENERS_MAX = 512,
+	CONFIG_POOLS_MAX = 1024,
+	CONFIG_BACKENDS_MAX = 10000, /* of all pools together */
+};
+
 enum config_algorithm {
 	CONFIG_ROUND_ROBIN,
 	CONFIG_RANDOM,
