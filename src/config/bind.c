@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -459,11 +460,83 @@ static bool is_word(const char *const *words, struct span key)
 	return false;
 }
 
-/* How the header of a section is written. */
-static const char *brackets(const struct section *section, enum {OPEN, CLOSE} side)
+/* Where an option of this name exists, when it does not in this table. */
+static bool help_elsewhere(struct span key, struct diag *diag)
 {
-	if (section->kind == SECTION_LIST) {
-		return side == OPEN ? "[[" : "]]";
+	for (const struct section *section = config_sections; section->path != NULL; section++) {
+		const bool list = section->kind == SECTION_LIST;
+		const char *open = list ? "[[" : "[";
+		const char *close = list ? "]]" : "]";
+
+		if (span_is(key, section->path)) {
+			diag_help(
+				diag, "%s%s%s stands at the top level", open, section->path, close);
+			return true;
+		}
+		if (find_field(section->fields, key) != NULL) {
+			diag_help(diag, "'%.*s' is an option of %s%s%s", shown(key), key.data, open,
+				section->path, close);
+			return true;
+		}
 	}
-	return side == OPEN ? "[" : "]";
+	return false;
+}
+
+void bind_unknown_key(
+	const struct binding *binding, const struct toml_entry *entry, struct diag *diag)
+{
+	const struct span key = entry->key;
+	struct suggest suggest = {.word = key.data, .length = key.length};
+
+	if (binding->title == NULL) {
+		diag_add(diag, DIAG_ERROR, entry->position, "unknown %s '%.*s'",
+			entry->value.type == TOML_TABLE ? "table" : "key", shown(key), key.data);
+	} else {
+		diag_add(diag, DIAG_ERROR, entry->position, "unknown key '%.*s' in %s", shown(key),
+			key.data, binding->title);
+	}
+	for (const struct field *field = binding->fields; field->key != NULL; field++) {
+		suggest_consider(&suggest, field->key);
+	}
+	for (size_t i = 0; binding->tables != NULL && binding->tables[i] != NULL; i++) {
+		suggest_consider(&suggest, binding->tables[i]);
+	}
+	if (suggest.nearest != NULL) {
+		diag_help(diag, "did you mean '%s'?", suggest.nearest);
+	} else {
+		(void)help_elsewhere(key, diag);
+	}
+}
+
+void bind_table(const struct binding *binding, const struct toml_table *table, struct arena *arena,
+	struct diag *diag)
+{
+	for (size_t i = 0; i < table->entry_count; i++) {
+		const struct toml_entry *entry = &table->entries[i];
+		const struct field *field = find_field(binding->fields, entry->key);
+
+		if (field != NULL) {
+			bind_value(&(struct reading){
+				.field = field,
+				.value = &entry->value,
+				.title = binding->title,
+				.target = binding->target,
+				.arena = arena,
+				.diag = diag,
+			});
+		} else if (!is_word(binding->tables, entry->key)) {
+			bind_unknown_key(binding, entry, diag);
+		}
+	}
+}
+
+void bind_missing(const struct binding *binding, const struct toml_table *table,
+	struct toml_position position, struct diag *diag)
+{
+	for (const struct field *field = binding->fields; field->key != NULL; field++) {
+		if (field->required && toml_find(table, field->key) == NULL) {
+			diag_add(diag, DIAG_ERROR, position, "%s has no '%s'", binding->title,
+				field->key);
+		}
+	}
 }

@@ -55,7 +55,7 @@ struct field {
 	const char *inherits;     /* the option that stands in for an absent key, "timeouts.idle" */
 	bool off;                 /* a duration that may be "off" */
 	bool required;
-	unsigned kinds;             /* of an address: enum address_use; a number is always allowed */
+	unsigned kinds; /* of an address: enum address_use; a number is always allowed */
 	const char *const *choices; /* NULL-terminated, for FIELD_CHOICE */
 	const char *const *later;   /* NULL-terminated: words that a later version will know */
 	const char *doc;            /* sentences for the manual */
@@ -66,7 +66,8 @@ struct field {
 /* What is bound to where. `title` is the table as it is written, "[health]", for the messages. */
 struct binding {
 	const struct field *fields; /* ended by a NULL key */
-	const char *const *tables;  /* NULL, or NULL-terminated: keys that are the caller's business */
+	const char *const
+		*tables; /* NULL, or NULL-terminated: keys that are the caller's business */
 	const char *title;
 	void *target;
 };
@@ -84,10 +85,13 @@ void bind_defaults(const struct field *fields, void *target);
 void bind_table(const struct binding *binding, const struct toml_table *table, struct arena *arena,
 	struct diag *diag);
 
-/* Reports a table that is no table: `header` is how it should be written, "[health]". */
-void bind_expect_table(
-	const struct toml_entry *entry, const char *header, bool list, struct diag *diag);
+/* Reports the required fields that `table`, which starts at `position`, does not have. */
+void bind_missing(const struct binding *binding, const struct toml_table *table,
+	struct toml_position position, struct diag *diag);
 
-/* Where to look for what an unknown key may have meant. */
-void bind_unknown_key(const struct binding *binding, const struct toml_entry *entry,
-	struct diag *diag);
+/*
+ * Reports a key that the table does not know, with the nearest that it does, or the table where
+ * there is such a key.
+ */
+void bind_unknown_key(
+	const struct binding *binding, const struct toml_entry *entry, struct diag *diag);

@@ -44,7 +44,8 @@ const struct field timeouts_fields[] = {
 		.min = 1,
 		.fallback = DURATION_OFF,
 		.off = true,
-		.doc = "How long the sessions of a draining backend may go on before they are reset.",
+		.doc = "How long the sessions of a draining backend may go on before they are "
+		       "reset.",
 	},
 	{
 		.key = "idle",
@@ -97,7 +98,8 @@ const struct field tcp_fields[] = {
 		.max = KEEPALIVE_MAX_MS,
 		.fallback = 60 * SECOND_MS,
 		.off = true,
-		.doc = "Idle time after which the kernel asks whether the peer still lives: 6 times, 10 seconds apart. On both sides of a session.",
+		.doc = "Idle time after which the kernel asks whether the peer still lives: 6 "
+		       "times, 10 seconds apart. On both sides of a session.",
 	},
 	{.key = NULL},
 };
@@ -121,7 +123,9 @@ const struct field server_fields[] = {
 		.max = CONFIG_SESSIONS_MAX,
 		.fallback = 0,
 		.fallback_doc = "from the limit of descriptors",
-		.doc = "Sessions at one time, in all. At this number accepting stops and new connections wait in the backlog. 0 takes it from the limit of descriptors, which is raised to its hard value.",
+		.doc = "Sessions at one time, in all. At this number accepting stops and new "
+		       "connections wait in the backlog. 0 takes it from the limit of "
+		       "descriptors, which is raised to its hard value.",
 	},
 	{
 		.key = "supervise",
@@ -129,7 +133,8 @@ const struct field server_fields[] = {
 		.reload = RELOAD_RESTART,
 		MEMBER(struct config, server.supervise),
 		.fallback = true,
-		.doc = "Run the workers in a process of their own under a supervisor, so that sessions outlive a crash and an upgrade.",
+		.doc = "Run the workers in a process of their own under a supervisor, so that "
+		       "sessions outlive a crash and an upgrade.",
 	},
 	{
 		.key = "watchdog",
@@ -138,7 +143,8 @@ const struct field server_fields[] = {
 		MEMBER(struct config, server.watchdog_ms),
 		.min = 1,
 		.fallback = 30 * SECOND_MS,
-		.doc = "A worker that has not finished one turn of its loop in this time counts as hung and is replaced.",
+		.doc = "A worker that has not finished one turn of its loop in this time "
+		       "counts as hung and is replaced.",
 	},
 	{
 		.key = "user",

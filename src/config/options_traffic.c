@@ -27,7 +27,8 @@ const struct field listener_fields[] = {
 		MEMBER(struct config_listener_draft, listener.address),
 		.required = true,
 		.kinds = ADDRESS_USE_ANY | ADDRESS_USE_LOCAL,
-		.doc = "Where to listen: \"0.0.0.0:9000\", \"[::1]:9000\", \":9000\" for all of IPv4 and IPv6, \"unix:/run/x.sock\" or \"unix:@abstract\".",
+		.doc = "Where to listen: \"0.0.0.0:9000\", \"[::1]:9000\", \":9000\" for all "
+		       "of IPv4 and IPv6, \"unix:/run/x.sock\" or \"unix:@abstract\".",
 	},
 	{
 		.key = "name",
@@ -57,7 +58,8 @@ const struct field listener_fields[] = {
 		.min = 1,
 		.max = 65535,
 		.fallback = 4096,
-		.doc = "Connections that may wait to be accepted. The kernel cuts it at net.core.somaxconn.",
+		.doc = "Connections that may wait to be accepted. The kernel cuts it at "
+		       "net.core.somaxconn.",
 	},
 	{
 		.key = "max_connections",
@@ -77,7 +79,8 @@ const struct field listener_fields[] = {
 		.max = BUFFERED_MAX,
 		.fallback = 0,
 		.fallback_doc = "the choice of the kernel",
-		.doc = "Bytes that the kernel may hold for each socket of a session, in each direction. 0 is the choice of the kernel.",
+		.doc = "Bytes that the kernel may hold for each socket of a session, in each "
+		       "direction. 0 is the choice of the kernel.",
 	},
 	{
 		.key = "freebind",
@@ -146,7 +149,8 @@ const struct field pool_fields[] = {
 		MEMBER(struct config_pool, when_all_unhealthy),
 		.choices = when_all_unhealthy,
 		.fallback = CONFIG_USE_ALL,
-		.doc = "Without a healthy backend, try all that are neither drained nor in maintenance nor of weight 0, or reset new connections at once.",
+		.doc = "Without a healthy backend, try all that are neither drained nor in "
+		       "maintenance nor of weight 0, or reset new connections at once.",
 	},
 	{
 		.key = "on_unhealthy",
@@ -155,7 +159,8 @@ const struct field pool_fields[] = {
 		MEMBER(struct config_pool, on_unhealthy),
 		.choices = on_unhealthy,
 		.fallback = CONFIG_KEEP,
-		.doc = "Keep the established sessions of a backend that fails, or reset them at once: for a database that has failed over.",
+		.doc = "Keep the established sessions of a backend that fails, or reset them "
+		       "at once: for a database that has failed over.",
 	},
 	{
 		.key = "proxy_protocol",
@@ -192,7 +197,8 @@ const struct field pool_fields[] = {
 		.min = 1,
 		.inherits = "timeouts.backend_drain",
 		.off = true,
-		.doc = "How long the sessions of a draining backend may go on before they are reset.",
+		.doc = "How long the sessions of a draining backend may go on before they are "
+		       "reset.",
 	},
 	{.key = NULL},
 };
@@ -205,7 +211,9 @@ const struct field backend_fields[] = {
 		MEMBER(struct config_backend, address),
 		.required = true,
 		.kinds = ADDRESS_USE_NAME | ADDRESS_USE_LOCAL,
-		.doc = "Where it listens: \"10.0.0.1:8080\", \"[::1]:8080\", \"name:8080\", \"unix:/run/x.sock\" or \"unix:@abstract\". Of a name the first address is taken.",
+		.doc = "Where it listens: \"10.0.0.1:8080\", \"[::1]:8080\", \"name:8080\", "
+		       "\"unix:/run/x.sock\" or \"unix:@abstract\". Of a name the first "
+		       "address is taken.",
 	},
 	{
 		.key = "name",
@@ -267,7 +275,8 @@ const struct field health_fields[] = {
 		MEMBER(struct config_health, probe_interval_ms),
 		.min = 100,
 		.fallback = SECOND_MS,
-		.doc = "Time between two probes of a backend that is not healthy, give or take a tenth. It grows to 10 seconds while the backend stays down.",
+		.doc = "Time between two probes of a backend that is not healthy, give or "
+		       "take a tenth. It grows to 10 seconds while the backend stays down.",
 	},
 	{
 		.key = "probe_timeout",
@@ -285,7 +294,8 @@ const struct field health_fields[] = {
 		MEMBER(struct config_health, flap_window_ms),
 		.min = 1,
 		.fallback = MINUTE_MS,
-		.doc = "A backend that fails again within this time of its recovery is held down, each time twice as long.",
+		.doc = "A backend that fails again within this time of its recovery is held "
+		       "down, each time twice as long.",
 	},
 	{
 		.key = "hold_down_max",
@@ -303,7 +313,8 @@ const struct field health_fields[] = {
 		MEMBER(struct config_health, max_ejected),
 		.max = 100,
 		.fallback = 50,
-		.doc = "The share of a pool, in percent, that failures of traffic alone may take out.",
+		.doc = "The share of a pool, in percent, that failures of traffic alone may "
+		       "take out.",
 	},
 	{.key = NULL},
 };

@@ -59,14 +59,16 @@ const struct section config_sections[] = {
 		.form = FORM_BOTH,
 		.fields = health_fields,
 		.target = offsetof(struct config_root, health),
-		.doc = "How the health of backends is judged: in all pools that do not say otherwise.",
+		.doc = "How the health of backends is judged: in all pools that do not say "
+		       "otherwise.",
 	},
 	{
 		.path = "timeouts",
 		.kind = SECTION_TABLE,
 		.form = FORM_BOTH,
 		.fields = timeouts_fields,
-		.doc = "How long things may take: for all listeners and pools that do not say otherwise, and for the process.",
+		.doc = "How long things may take: for all listeners and pools that do not say "
+		       "otherwise, and for the process.",
 	},
 	{
 		.path = "tcp",

@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <new>
 #include <string_view>
-
 #include <toml++/toml.h>
 
 extern "C" {
@@ -48,7 +47,8 @@ struct toml_value convert(const toml::node &node, struct arena *arena);
 
 struct toml_table *convert_table(const toml::table &source, struct arena *arena)
 {
-	auto *table = static_cast<struct toml_table *>(allocate(arena, 1, sizeof(struct toml_table)));
+	auto *table =
+		static_cast<struct toml_table *>(allocate(arena, 1, sizeof(struct toml_table)));
 
 	table->entries = static_cast<struct toml_entry *>(
 		allocate(arena, source.size(), sizeof(struct toml_entry)));
@@ -69,7 +69,8 @@ struct toml_table *convert_table(const toml::table &source, struct arena *arena)
 
 struct toml_array *convert_array(const toml::array &source, struct arena *arena)
 {
-	auto *array = static_cast<struct toml_array *>(allocate(arena, 1, sizeof(struct toml_array)));
+	auto *array =
+		static_cast<struct toml_array *>(allocate(arena, 1, sizeof(struct toml_array)));
 
 	array->values = static_cast<struct toml_value *>(
 		allocate(arena, source.size(), sizeof(struct toml_value)));
