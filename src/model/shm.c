@@ -141,18 +141,18 @@ uint64_t shm_slot_sessions(const struct shm *shm, uint32_t slot)
 	return sessions;
 }
 
-uint64_t shm_listener_sessions(const struct shm *shm, uint32_t listener)
+uint64_t shm_listener_claims(const struct shm *shm, uint32_t listener)
 {
-	uint64_t sessions = 0;
+	uint64_t claims = 0;
 
 	for (uint32_t worker = 0; worker < shm->workers; worker++) {
 		const struct listener_counters *counters =
 			shm_listener_counters(shm, worker, listener);
-		const uint64_t closed = counter_get(&counters->closed);
+		const uint64_t released = counter_get(&counters->released);
 
-		sessions += counter_get(&counters->connections) - closed;
+		claims += counter_get(&counters->claimed) - released;
 	}
-	return sessions;
+	return claims;
 }
 
 uint64_t shm_sessions(const struct shm *shm)

@@ -129,8 +129,8 @@ static inline uint8_t *shm_chunk_bytes(const struct shm *shm, uint32_t worker, u
 /* Sessions on the slot now, connecting ones included: the sum over all workers. */
 uint64_t shm_slot_sessions(const struct shm *shm, uint32_t slot);
 
-/* Sessions of the listener now: the sum over all workers. */
-uint64_t shm_listener_sessions(const struct shm *shm, uint32_t listener);
+/* Sessions that count against the listener's limit: the sum over all workers. */
+uint64_t shm_listener_claims(const struct shm *shm, uint32_t listener);
 
 /* Sessions now: the sum over all workers. */
 uint64_t shm_sessions(const struct shm *shm);

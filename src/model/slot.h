@@ -144,8 +144,10 @@ struct slot {
 struct listener_counters {
 	_Alignas(CACHE_LINE) counter_t connections; /* accepted */
 	counter_t closed;                           /* active = connections - closed */
-	counter_t received_bytes;                   /* read from clients */
-	counter_t sent_bytes;                       /* written to clients */
+	counter_t claimed;        /* admitted or about to be, where the listener has a limit */
+	counter_t released;       /* of those */
+	counter_t received_bytes; /* read from clients */
+	counter_t sent_bytes;     /* written to clients */
 	counter_t rejected[REJECT_REASON_COUNT];
 	counter_t accept_errors[ACCEPT_ERROR_COUNT];
 };

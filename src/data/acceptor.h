@@ -1,0 +1,30 @@
+/*
+ * The listening sockets of a worker: takes clients from their queues, backs off when the system
+ * has no room, and closes them at the stop without losing what is in the queues.
+ *
+ * Thread: the worker's own.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct worker;
+
+/* Watches all listening sockets. Returns 0 or a negative errno. */
+int acceptor_start(struct worker *worker);
+
+/* The queue of socket `number` is not empty. */
+void acceptor_on_event(struct worker *worker, uint32_t number);
+
+/* From now on no new connection comes; what is queued is still served. */
+void acceptor_begin_stop(struct worker *worker);
+
+/* What is due at this turn: accepting again after a pause, closing empty queues at the stop. */
+void acceptor_on_turn(struct worker *worker);
+
+/* When acceptor_on_turn() has something to do: monotonic, UINT64_MAX for never. */
+uint64_t acceptor_next_ns(const struct worker *worker);
+
+/* Closes what is still open. */
+void acceptor_close(struct worker *worker);

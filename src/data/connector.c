@@ -1,0 +1,409 @@
+#include "data/connector.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "balance/balance.h"
+#include "data/attempt.h"
+#include "data/proxy_header.h"
+#include "data/worker.h"
+#include "os/clock.h"
+
+static const uint64_t PASS_PAUSE_NS = 1000 * 1000000ULL; /* between two passes over the pool */
+static const uint64_t FULL_PAUSE_NS = 20 * 1000000ULL;   /* all backends are at their limit */
+
+static void try_next(struct worker *worker, uint32_t index);
+
+/* There is one for each session of the worker, so this cannot fail. */
+static uint32_t take_attempt(struct worker *worker)
+{
+	uint32_t number = worker->attempt_free;
+
+	if (number != RECORD_NONE) {
+		worker->attempt_free = worker->attempts[number].next;
+		return number;
+	}
+	assert(worker->attempt_used < worker->capacity);
+	number = worker->attempt_used;
+	worker->attempt_used++;
+	return number;
+}
+
+static struct attempt *attempt_of(struct worker *worker, uint32_t index)
+{
+	const uint32_t number = worker->sessions[index].attempt;
+
+	assert(number < worker->attempt_used);
+	return &worker->attempts[number];
+}
+
+void connector_forget(struct worker *worker, uint32_t index)
+{
+	struct session *session = &worker->sessions[index];
+
+	if (session->attempt != RECORD_NONE) {
+		worker->attempts[session->attempt].next = worker->attempt_free;
+		worker->attempt_free = session->attempt;
+		session->attempt = RECORD_NONE;
+	}
+}
+
+/* How an errno of connect() is counted. */
+static enum failure_reason reason_of(int error)
+{
+	switch (error) {
+	case ECONNREFUSED:
+	case ENOENT: /* the path of a UNIX socket is gone */
+	case ENOTSOCK:
+	case EPROTOTYPE:
+		return FAILURE_REFUSED;
+	case ETIMEDOUT:
+	case EAGAIN: /* the queue of a UNIX socket is full */
+		return FAILURE_TIMEOUT;
+	case EHOSTUNREACH:
+	case EHOSTDOWN:
+	case ENONET:
+		return FAILURE_UNREACHABLE;
+	case ECONNRESET:
+	case ECONNABORTED:
+	case EPIPE:
+	case EPROTO:
+		return FAILURE_RESET;
+	default: /* ports, descriptors, memory, routes, rights: our own trouble */
+		return FAILURE_RESOURCE;
+	}
+}
+
+static bool slot_is_full(const void *context, uint32_t slot, uint32_t max_connections)
+{
+	const struct worker *worker = context;
+
+	return max_connections > 0 && shm_slot_sessions(worker->setup.shm, slot) >= max_connections;
+}
+
+static bool is_listed(const uint32_t *slots, uint32_t count, uint32_t slot)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (slots[i] == slot) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The client is told by a reset: an orderly end would look like an answer. */
+static void give_up(struct worker *worker, uint32_t index, enum close_reason reason)
+{
+	session_blame(&worker->sessions[index], CLOSED_BY_PROXY, reason);
+	session_close(worker, index, 1 << SIDE_CLIENT);
+}
+
+static void no_backend(struct worker *worker, uint32_t index)
+{
+	counter_add(&worker_pool_counters(worker, worker->records[index].pool)->no_backend, 1);
+	give_up(worker, index, CLOSE_NO_BACKEND);
+}
+
+/* Waits for `pause_ns` and begins a new pass, or gives up where connect_total would be over. */
+static void wait_for_pass(struct worker *worker, uint32_t index, uint64_t pause_ns)
+{
+	struct session *session = &worker->sessions[index];
+	struct attempt *attempt = attempt_of(worker, index);
+
+	if (worker->now_ns + pause_ns >= attempt->limit_ns) {
+		give_up(worker, index, CLOSE_CONNECT_FAILED);
+		return;
+	}
+	attempt->tried_count = 0;
+	session->phase = SESSION_WAITING;
+	deadlines_set(&worker->deadlines, index, worker->now_ns + pause_ns);
+}
+
+/* Gives back what belongs to the try that has failed. */
+static void undo_try(struct worker *worker, uint32_t index)
+{
+	struct session_record *record = &worker->records[index];
+
+	/* Nobody who takes over may find the descriptor of a socket that is closed. */
+	atomic_store_explicit(&record->state, RECORD_CONNECTING, memory_order_relaxed);
+	if (record->fd[SIDE_BACKEND] >= 0) {
+		const int fd = record->fd[SIDE_BACKEND];
+
+		record->fd[SIDE_BACKEND] = -1;
+		record->cookie[SIDE_BACKEND] = 0;
+		record->check = session_record_check(record, index);
+		socket_close(fd);
+	}
+	if (record->slot != RECORD_NONE) {
+		counter_add(&worker_slot_counters(worker, record->slot)->finished, 1);
+		worker_slot_released(worker, record->slot);
+		record->slot = RECORD_NONE;
+	}
+	record->preamble[SIDE_BACKEND] = 0;
+	record->check = session_record_check(record, index);
+	worker->sessions[index].side[SIDE_BACKEND] = 0;
+}
+
+/* A session adds at most one failure per backend. */
+static void report_failure(
+	struct worker *worker, uint32_t index, uint32_t slot, enum failure_reason reason)
+{
+	struct attempt *attempt = attempt_of(worker, index);
+
+	counter_add(&worker_slot_counters(worker, slot)->failures[reason], 1);
+	if (reason == FAILURE_RESOURCE ||
+		is_listed(attempt->reported, attempt->reported_count, slot) ||
+		attempt->reported_count == PICK_TRIED_MAX) {
+		return;
+	}
+	attempt->reported[attempt->reported_count] = slot;
+	attempt->reported_count++;
+	worker_report(worker, EVIDENCE_FAILURE, reason, slot, attempt->started_ns);
+}
+
+/* A try has failed with `error`: what next? */
+static void on_failure(struct worker *worker, uint32_t index, int error)
+{
+	struct session_record *record = &worker->records[index];
+	struct attempt *attempt = attempt_of(worker, index);
+	const struct snapshot_pool *pool = snapshot_pool(worker_snapshot(worker), record->pool);
+	const enum failure_reason reason = reason_of(error);
+	const uint32_t slot = record->slot;
+
+	report_failure(worker, index, slot, reason);
+	undo_try(worker, index);
+
+	if (pool == NULL || pool->backend_count == 0) {
+		no_backend(worker, index);
+	} else if (pool->retries == 0 || worker->now_ns >= attempt->limit_ns) {
+		give_up(worker, index, CLOSE_CONNECT_FAILED);
+	} else if (reason == FAILURE_RESOURCE) {
+		wait_for_pass(worker, index, PASS_PAUSE_NS);
+	} else {
+		if (attempt->tried_count < PICK_TRIED_MAX) {
+			attempt->tried[attempt->tried_count] = slot;
+			attempt->tried_count++;
+		}
+		try_next(worker, index);
+	}
+}
+
+/*
+ * Claims a place on the backend before it is used. Two workers that do so at once see each other:
+ * the fence orders the store before the loads, so at most both step back.
+ */
+static bool claim_slot(struct worker *worker, const struct snapshot_backend *backend)
+{
+	struct slot_counters *counters = worker_slot_counters(worker, backend->slot);
+
+	counter_add(&counters->started, 1);
+	if (backend->max_connections == 0) {
+		return true;
+	}
+	atomic_thread_fence(memory_order_seq_cst);
+	if (shm_slot_sessions(worker->setup.shm, backend->slot) <= backend->max_connections) {
+		return true;
+	}
+	counter_add(&counters->finished, 1);
+	return false;
+}
+
+static const struct snapshot_backend *pick_backend(
+	struct worker *worker, const struct snapshot_pool *pool, const struct attempt *attempt)
+{
+	const struct pick pick = {
+		.turn = &worker->setup.shm->pools[pool->id].turn,
+		.rng = &worker->rng,
+		.tried = attempt->tried,
+		.tried_count = attempt->tried_count,
+		.is_full = pool->limited ? slot_is_full : NULL,
+		.context = worker,
+	};
+	const int chosen = balance_pick(pool, &pick);
+
+	return chosen == BALANCE_NONE ? NULL : &pool->backends[chosen];
+}
+
+/* Starts one connect. */
+static void connect_to(struct worker *worker, uint32_t index, const struct snapshot_pool *pool,
+	const struct snapshot_backend *backend)
+{
+	struct session_record *record = &worker->records[index];
+	struct session *session = &worker->sessions[index];
+	struct attempt *attempt = attempt_of(worker, index);
+	uint64_t deadline_ns;
+	int fd;
+	int r;
+
+	record->slot = backend->slot;
+	if (record->tries < UINT8_MAX) {
+		record->tries++;
+	}
+	attempt->started_ns = worker->now_ns;
+
+	r = socket_connect(&backend->address, &worker->setup.connect, &fd);
+	if (r < 0) {
+		on_failure(worker, index, -r);
+		return;
+	}
+	record->fd[SIDE_BACKEND] = fd;
+	record->flags &= (uint16_t)~RECORD_LOCAL_BACKEND;
+	if (backend->address.generic.sa_family == AF_UNIX) {
+		record->flags |= RECORD_LOCAL_BACKEND;
+	}
+	record->check = session_record_check(record, index);
+	session->phase = SESSION_CONNECTING;
+	deadline_ns = worker->now_ns + pool->connect_ns;
+	deadlines_set(&worker->deadlines, index,
+		deadline_ns < attempt->limit_ns ? deadline_ns : attempt->limit_ns);
+	r = worker_watch(worker, index, SIDE_BACKEND, fd);
+	if (r < 0) {
+		on_failure(worker, index, -r);
+	}
+}
+
+static void try_next(struct worker *worker, uint32_t index)
+{
+	const struct session_record *record = &worker->records[index];
+	struct attempt *attempt = attempt_of(worker, index);
+	const struct snapshot_pool *pool = snapshot_pool(worker_snapshot(worker), record->pool);
+	const struct snapshot_backend *backend;
+
+	if (pool == NULL || pool->backend_count == 0) {
+		no_backend(worker, index);
+		return;
+	}
+	if (attempt->tried_count > pool->retries && attempt->tried_count < pool->backend_count) {
+		give_up(worker, index, CLOSE_CONNECT_FAILED);
+		return;
+	}
+	backend = pick_backend(worker, pool, attempt);
+	if (backend == NULL || !claim_slot(worker, backend)) {
+		const bool all_full = attempt->tried_count == 0;
+
+		wait_for_pass(worker, index, all_full ? FULL_PAUSE_NS : PASS_PAUSE_NS);
+		return;
+	}
+	if (record->tries > 0) {
+		counter_add(&worker_pool_counters(worker, record->pool)->retries, 1);
+	}
+	connect_to(worker, index, pool, backend);
+}
+
+void connector_begin(struct worker *worker, uint32_t index)
+{
+	struct session *session = &worker->sessions[index];
+	const struct snapshot_pool *pool =
+		snapshot_pool(worker_snapshot(worker), worker->records[index].pool);
+	struct attempt *attempt;
+
+	session->attempt = take_attempt(worker);
+	attempt = &worker->attempts[session->attempt];
+	*attempt = (struct attempt){
+		.limit_ns = worker->now_ns + (pool == NULL ? 0 : pool->connect_total_ns),
+	};
+	try_next(worker, index);
+}
+
+static void count_connected(struct worker *worker, uint32_t slot, uint64_t took_ns)
+{
+	struct slot_counters *counters = worker_slot_counters(worker, slot);
+	uint32_t bucket = 0;
+
+	while (bucket < CONNECT_BUCKET_COUNT && took_ns > connect_bucket_ns[bucket]) {
+		bucket++;
+	}
+	counter_add(&counters->connect[bucket], 1);
+	counter_add(&counters->connect_sum_ns, took_ns);
+	counter_add(&counters->established, 1);
+}
+
+/* Says who the client is. The socket is new, so all of it fits, or something is very wrong. */
+static int send_header(struct worker *worker, uint32_t index)
+{
+	struct session_record *record = &worker->records[index];
+	const struct snapshot_pool *pool = snapshot_pool(worker_snapshot(worker), record->pool);
+	struct sockaddr_any source = {.length = sizeof(struct sockaddr_un)};
+	struct sockaddr_any destination = {.length = sizeof(struct sockaddr_un)};
+	uint8_t header[PROXY_HEADER_MAX];
+	size_t length;
+	ssize_t n;
+
+	if (pool == NULL || pool->proxy_protocol == PROXY_PROTOCOL_OFF) {
+		return 0;
+	}
+	if (getpeername(record->fd[SIDE_CLIENT], &source.generic, &source.length) < 0 ||
+		getsockname(record->fd[SIDE_CLIENT], &destination.generic, &destination.length) <
+			0) {
+		source.generic.sa_family = AF_UNSPEC; /* the client is gone: it is seen soon */
+		destination.generic.sa_family = AF_UNSPEC;
+	}
+	length = proxy_header_write(pool->proxy_protocol, &source, &destination, header);
+	n = send(record->fd[SIDE_BACKEND], header, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0) {
+		return errno;
+	}
+	if ((size_t)n < length) {
+		return ENOBUFS;
+	}
+	record->preamble[SIDE_BACKEND] = (uint16_t)length;
+	return 0;
+}
+
+void connector_on_event(struct worker *worker, uint32_t index, uint32_t events)
+{
+	struct session_record *record = &worker->records[index];
+	struct attempt *attempt = attempt_of(worker, index);
+	uint64_t took_ns;
+	int error = 0;
+
+	if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
+		error = socket_take_error(record->fd[SIDE_BACKEND]);
+		if (error == 0 && (events & EPOLLERR) != 0) {
+			error = ECONNRESET;
+		}
+	} else if ((events & EPOLLOUT) == 0) {
+		return;
+	}
+	if (error == 0) {
+		error = send_header(worker, index);
+	}
+	if (error != 0) {
+		on_failure(worker, index, error);
+		return;
+	}
+	took_ns = clock_monotonic_ns() - attempt->started_ns;
+	count_connected(worker, record->slot, took_ns);
+	worker->sessions[index].connect_us =
+		took_ns / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(took_ns / 1000);
+	session_opened(worker, index);
+}
+
+void connector_on_deadline(struct worker *worker, uint32_t index)
+{
+	if (worker->sessions[index].phase == SESSION_WAITING) {
+		try_next(worker, index);
+	} else {
+		on_failure(worker, index, ETIMEDOUT);
+	}
+}
+
+void connector_on_early_reset(struct worker *worker, uint32_t index)
+{
+	on_failure(worker, index, ECONNRESET);
+}
+
+void connector_report_success(struct worker *worker, uint32_t index)
+{
+	const uint32_t slot = worker->records[index].slot;
+
+	if (worker->sessions[index].attempt != RECORD_NONE &&
+		atomic_load_explicit(
+			&worker_slot(worker, slot)->wants_success, memory_order_relaxed) != 0) {
+		worker_report(worker, EVIDENCE_SUCCESS, FAILURE_REFUSED, slot,
+			attempt_of(worker, index)->started_ns);
+	}
+}

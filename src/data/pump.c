@@ -1,0 +1,225 @@
+#include "data/pump.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "data/holder.h"
+#include "data/pump_internal.h"
+#include "data/worker.h"
+
+enum {
+	STEPS_PER_TURN = 16,         /* what one direction may take of a turn */
+	DISCARD_BYTES = 1024 * 1024, /* thrown away with one call */
+};
+
+static struct transfer transfer_of(struct worker *worker, uint32_t index, enum side from)
+{
+	return (struct transfer){
+		.worker = worker,
+		.index = index,
+		.from = from,
+		.to = other_side(from),
+		.session = &worker->sessions[index],
+		.record = &worker->records[index],
+		.direction = &worker->sessions[index].direction[from],
+	};
+}
+
+bool transfer_is_local(const struct transfer *transfer)
+{
+	return (transfer->record->flags & (RECORD_LOCAL_CLIENT | RECORD_LOCAL_BACKEND)) != 0;
+}
+
+void transfer_moved(struct transfer *transfer, size_t bytes)
+{
+	const struct worker *worker = transfer->worker;
+	const struct session_record *record = transfer->record;
+	struct listener_counters *listener = worker_listener_counters(worker, record->listener);
+	struct slot_counters *slot = worker_slot_counters(worker, record->slot);
+
+	transfer->record->moved[transfer->from] += bytes;
+	transfer->session->active_ns = worker->now_ns;
+	if (transfer->from == SIDE_CLIENT) {
+		counter_add(&listener->received_bytes, bytes);
+		counter_add(&slot->sent_bytes, bytes);
+	} else {
+		counter_add(&slot->received_bytes, bytes);
+		counter_add(&listener->sent_bytes, bytes);
+	}
+}
+
+void transfer_source_dry(struct transfer *transfer)
+{
+	transfer->session->side[transfer->from] &= (uint8_t)~SIDE_READABLE;
+}
+
+/*
+ * A socket whose reset was already reported by send() reads as an orderly end afterwards: it is
+ * none.
+ */
+void transfer_source_ended(struct transfer *transfer)
+{
+	uint8_t *flags = &transfer->session->side[transfer->from];
+
+	if ((*flags & SIDE_RESET) == 0) {
+		*flags |= SIDE_EOF;
+	}
+	transfer_source_dry(transfer);
+}
+
+void transfer_source_failed(struct transfer *transfer, int error)
+{
+	(void)error;
+	transfer->session->side[transfer->from] |= SIDE_RESET;
+	transfer->record->flags |=
+		transfer->from == SIDE_CLIENT ? RECORD_RESET_CLIENT : RECORD_RESET_BACKEND;
+	transfer_source_dry(transfer);
+}
+
+void transfer_destination_full(struct transfer *transfer)
+{
+	transfer->session->side[transfer->to] &= (uint8_t)~SIDE_WRITABLE;
+}
+
+/*
+ * The other direction goes on: what this side has answered already is still in its receive queue,
+ * and must be read before its end is believed. EPIPE means that its FIN came before its reset, so
+ * the answer is complete; any other error is a reset to pass on after the answer.
+ */
+void transfer_destination_failed(struct transfer *transfer, int error)
+{
+	uint8_t *flags = &transfer->session->side[transfer->to];
+
+	if (error != EPIPE) {
+		*flags |= SIDE_RESET;
+		transfer->record->flags |=
+			transfer->to == SIDE_CLIENT ? RECORD_RESET_CLIENT : RECORD_RESET_BACKEND;
+	}
+	*flags |= SIDE_READABLE;
+	pump_drop(transfer->worker, transfer->index, transfer->from);
+	transfer->direction->end = DIRECTION_CUT;
+	transfer->record->flags |=
+		transfer->from == SIDE_CLIENT ? RECORD_DISCARD_CLIENT : RECORD_DISCARD_BACKEND;
+}
+
+void pump_drop(struct worker *worker, uint32_t index, enum side from)
+{
+	struct transfer transfer = transfer_of(worker, index, from);
+	const bool empty = transfer.direction->held == 0;
+
+	chunk_release(worker, index, from);
+	pipe_give(worker, index, from, !transfer_is_local(&transfer), empty);
+	transfer.direction->held = 0;
+}
+
+/* Nothing is held and nothing more will come: passes the end on. */
+static void finish(struct transfer *transfer)
+{
+	pump_drop(transfer->worker, transfer->index, transfer->from);
+	if ((transfer->session->side[transfer->from] & SIDE_RESET) != 0) {
+		transfer->direction->end = DIRECTION_RESET;
+		return;
+	}
+	/*
+	 * When the other direction is through, close() says it for both: no need for a FIN of its
+	 * own. Failing does not matter either: then the socket is gone already.
+	 */
+	if (transfer->session->direction[transfer->to].end != DIRECTION_ENDED) {
+		(void)shutdown(transfer->record->fd[transfer->to], SHUT_WR);
+	}
+	transfer->direction->end = DIRECTION_ENDED;
+}
+
+static bool source_is_through(const struct transfer *transfer)
+{
+	const uint8_t flags = transfer->session->side[transfer->from];
+
+	return (flags & SIDE_EOF) != 0 ||
+		((flags & SIDE_RESET) != 0 && (flags & SIDE_READABLE) == 0);
+}
+
+static enum step flush(struct transfer *transfer)
+{
+	if ((transfer->session->side[transfer->to] & SIDE_WRITABLE) == 0) {
+		return STEP_STOP;
+	}
+	return transfer->record->pipe[transfer->from] != PIPE_NONE ? pump_splice_flush(transfer)
+								   : pump_copy_flush(transfer);
+}
+
+static enum step pump_step(struct transfer *transfer)
+{
+	if (transfer->direction->held > 0) {
+		return flush(transfer);
+	}
+	if (source_is_through(transfer)) {
+		finish(transfer);
+		return STEP_STOP;
+	}
+	if ((transfer->session->side[transfer->from] & SIDE_READABLE) == 0 ||
+		(transfer->session->side[transfer->to] & SIDE_WRITABLE) == 0) {
+		return STEP_STOP;
+	}
+	if (transfer->direction->mode == PUMP_SPLICE) {
+		return pump_splice_step(transfer);
+	}
+	if (transfer->record->pipe[transfer->from] != PIPE_NONE) {
+		pump_drop(transfer->worker, transfer->index, transfer->from);
+	}
+	return pump_copy_step(transfer);
+}
+
+enum pump_result pump_run(struct worker *worker, uint32_t index, enum side from)
+{
+	struct transfer transfer = transfer_of(worker, index, from);
+
+	if (transfer.direction->end == DIRECTION_CUT) {
+		return pump_discard(worker, index, from);
+	}
+	for (int i = 0; i < STEPS_PER_TURN; i++) {
+		if (transfer.direction->end != DIRECTION_RUNNING) {
+			return PUMP_WAITS;
+		}
+		if (pump_step(&transfer) == STEP_STOP) {
+			/* An empty pipe of a source that is dry serves somebody else meanwhile. */
+			if (transfer.direction->held == 0) {
+				pump_drop(worker, index, from);
+			}
+			return PUMP_WAITS;
+		}
+	}
+	return PUMP_AGAIN;
+}
+
+enum pump_result pump_discard(struct worker *worker, uint32_t index, enum side from)
+{
+	struct transfer transfer = transfer_of(worker, index, from);
+	const bool local = transfer_is_local(&transfer);
+	/* Only TCP throws away without a copy. */
+	void *buffer = local ? worker->receive_buffer : NULL;
+	const size_t bytes = local ? RECEIVE_BUFFER_BYTES : DISCARD_BYTES;
+	const int flags = local ? MSG_DONTWAIT : MSG_DONTWAIT | MSG_TRUNC;
+
+	for (int i = 0; i < STEPS_PER_TURN; i++) {
+		ssize_t n;
+
+		if ((transfer.session->side[from] & SIDE_READABLE) == 0 ||
+			(transfer.session->side[from] & SIDE_EOF) != 0) {
+			return PUMP_WAITS;
+		}
+		n = recv(transfer.record->fd[from], buffer, bytes, flags);
+		if (n > 0) {
+			transfer.session->active_ns = worker->now_ns;
+			continue;
+		}
+		if (n == 0) {
+			transfer_source_ended(&transfer);
+		} else if (errno == EAGAIN) {
+			transfer_source_dry(&transfer);
+		} else if (errno != EINTR) {
+			transfer_source_failed(&transfer, errno);
+		}
+	}
+	return PUMP_AGAIN;
+}

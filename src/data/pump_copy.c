@@ -1,0 +1,192 @@
+#include <assert.h>
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "data/holder.h"
+#include "data/pump_internal.h"
+#include "data/worker.h"
+
+enum {
+	READ_BYTES = CHUNK_BYTES, /* what is left of one read must fit into a chunk */
+	FULL_READS_OF_BULK = 2,   /* in a row: from then on it is worth a pipe */
+};
+
+/*
+ * While bytes are in the receive buffer the journal says whose they are. Whoever looks at it does
+ * so after this process is dead and reaped, when all stores that were executed are visible: only
+ * the compiler has to be kept from moving them.
+ */
+static void journal_open(const struct transfer *transfer)
+{
+	struct journal *journal = transfer->worker->journal;
+	const uint64_t key = journal_key(transfer->index, transfer->from);
+
+	journal->position = transfer->record->moved[transfer->from];
+	journal->check = journal_check(key, journal->position);
+	atomic_signal_fence(memory_order_release);
+	atomic_store_explicit(&journal->key, key, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static void journal_close(const struct transfer *transfer)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	atomic_store_explicit(&transfer->worker->journal->key, 0, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+/*
+ * Sends what it can of the bytes. Returns how many went, or -1 when the destination failed (the
+ * direction is cut then).
+ */
+static ssize_t hand_over(struct transfer *transfer, const uint8_t *bytes, size_t length)
+{
+	ssize_t n;
+
+	do {
+		n = send(transfer->record->fd[transfer->to], bytes, length,
+			MSG_DONTWAIT | MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+
+	if (n < 0 && errno != EAGAIN) {
+		transfer_destination_failed(transfer, errno);
+		return -1;
+	}
+	n = n < 0 ? 0 : n;
+	if (n > 0) {
+		transfer_moved(transfer, (size_t)n);
+	}
+	if ((size_t)n < length) {
+		transfer_destination_full(transfer);
+	}
+	return n;
+}
+
+enum step pump_copy_flush(struct transfer *transfer)
+{
+	const uint64_t position = transfer->record->moved[transfer->from];
+	const uint8_t *bytes =
+		chunk_rest(transfer->worker, transfer->index, transfer->from, position);
+	const ssize_t n = hand_over(transfer, bytes, transfer->direction->held);
+
+	if (n < 0) {
+		return STEP_MOVED; /* cut: the pump sees it */
+	}
+	transfer->direction->held -= (uint32_t)n;
+	if (transfer->direction->held > 0) {
+		return STEP_STOP;
+	}
+	chunk_release(transfer->worker, transfer->index, transfer->from);
+	return STEP_MOVED;
+}
+
+/* What recv() said when it gave no byte. */
+static enum step no_bytes(struct transfer *transfer, ssize_t n, int error)
+{
+	if (n == 0) {
+		transfer_source_ended(transfer);
+	} else if (error == EAGAIN) {
+		transfer_source_dry(transfer);
+	} else if (error != EINTR) {
+		transfer_source_failed(transfer, error);
+	}
+	return STEP_MOVED;
+}
+
+/*
+ * With edge-triggered events a short read means that the queue was empty: no second call to hear
+ * EAGAIN. When the peer's end had been announced before that read, it is all there is. None of
+ * this holds on a socket that saw urgent data, where a read stops at the mark, or an error.
+ */
+static void conclude_from_short_read(struct transfer *transfer)
+{
+	const uint8_t flags = transfer->session->side[transfer->from];
+
+	if ((flags & (SIDE_URGENT | SIDE_BROKEN)) != 0) {
+		return;
+	}
+	if ((flags & SIDE_HUNG) != 0) {
+		transfer_source_ended(transfer);
+	} else {
+		transfer_source_dry(transfer);
+	}
+}
+
+/* Bulk is spliced from now on, if a pipe is free. */
+static void consider_splice(struct transfer *transfer, size_t n)
+{
+	struct direction *direction = transfer->direction;
+	const uint8_t flags = transfer->session->side[transfer->from];
+
+	if (n < READ_BYTES || (flags & SIDE_URGENT) != 0) {
+		direction->streak = 0;
+		return;
+	}
+	if (++direction->streak >= FULL_READS_OF_BULK) {
+		direction->streak = 0;
+		direction->mode = PUMP_SPLICE;
+	}
+}
+
+/*
+ * No chunk is left to hold a rest: the bytes stay in the source's queue until the destination has
+ * taken them, and only what was sent is consumed.
+ */
+static enum step copy_without_holding(struct transfer *transfer)
+{
+	uint8_t *buffer = transfer->worker->receive_buffer;
+	const int fd = transfer->record->fd[transfer->from];
+	const ssize_t n = recv(fd, buffer, RECEIVE_BUFFER_BYTES, MSG_DONTWAIT | MSG_PEEK);
+	ssize_t sent;
+
+	if (n <= 0) {
+		return no_bytes(transfer, n, n < 0 ? errno : 0);
+	}
+	sent = hand_over(transfer, buffer, (size_t)n);
+	while (sent > 0) {
+		/* They are there: they were just looked at. An urgent mark may part them. */
+		const ssize_t taken = recv(fd, buffer, (size_t)sent, MSG_DONTWAIT);
+
+		if (taken <= 0) {
+			transfer_source_failed(transfer, EIO);
+			break;
+		}
+		sent -= taken;
+	}
+	return STEP_MOVED;
+}
+
+enum step pump_copy_step(struct transfer *transfer)
+{
+	struct worker *worker = transfer->worker;
+	uint8_t *buffer = worker->receive_buffer;
+	ssize_t n;
+	ssize_t sent;
+	int error;
+
+	if (!chunk_available(worker)) {
+		return copy_without_holding(transfer);
+	}
+
+	journal_open(transfer);
+	n = recv(transfer->record->fd[transfer->from], buffer, READ_BYTES, MSG_DONTWAIT);
+	error = n < 0 ? errno : 0;
+	if (n <= 0) {
+		journal_close(transfer);
+		return no_bytes(transfer, n, error);
+	}
+	sent = hand_over(transfer, buffer, (size_t)n);
+	if (sent >= 0 && sent < n) {
+		chunk_fill(worker, transfer->index, transfer->from,
+			transfer->record->moved[transfer->from], buffer + sent,
+			(uint32_t)(n - sent));
+		transfer->direction->held = (uint32_t)(n - sent);
+	}
+	journal_close(transfer);
+
+	if (n < READ_BYTES) {
+		conclude_from_short_read(transfer);
+	}
+	consider_splice(transfer, (size_t)n);
+	return STEP_MOVED;
+}

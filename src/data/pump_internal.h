@@ -1,0 +1,52 @@
+/*
+ * What the two ways of moving bytes share with the pump that chooses between them. Private to
+ * data/pump*.c. Thread: the worker's own.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "data/session.h"
+
+struct worker;
+
+/* One direction being pumped: what the functions would otherwise look up again and again. */
+struct transfer {
+	struct worker *worker;
+	uint32_t index;
+	enum side from;
+	enum side to;
+	struct session *session;
+	struct session_record *record;
+	struct direction *direction;
+};
+
+enum step {
+	STEP_MOVED, /* something moved, or the way of moving changed: go on */
+	STEP_STOP,  /* nothing more to do until an event */
+};
+
+/* One read and what follows from it. The direction holds nothing. */
+enum step pump_copy_step(struct transfer *transfer);
+enum step pump_splice_step(struct transfer *transfer);
+
+/* Hands over what the direction holds; STEP_STOP when some of it still waits. */
+enum step pump_copy_flush(struct transfer *transfer);
+enum step pump_splice_flush(struct transfer *transfer);
+
+/* Whether one of the two sockets is a UNIX socket. */
+bool transfer_is_local(const struct transfer *transfer);
+
+/* Counts bytes that were handed over. */
+void transfer_moved(struct transfer *transfer, size_t bytes);
+
+/* The source has no more for now / has ended / has failed with `error` (errno). */
+void transfer_source_dry(struct transfer *transfer);
+void transfer_source_ended(struct transfer *transfer);
+void transfer_source_failed(struct transfer *transfer, int error);
+
+/* The destination is full / has failed with `error` (errno): what it is owed is dropped. */
+void transfer_destination_full(struct transfer *transfer);
+void transfer_destination_failed(struct transfer *transfer, int error);

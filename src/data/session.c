@@ -1,0 +1,331 @@
+#include "data/session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "base/sockaddr.h"
+#include "data/connector.h"
+#include "data/pump.h"
+#include "data/session_end.h"
+#include "data/worker.h"
+
+static const uint64_t AGED_NS = 1000 * 1000000ULL;
+
+/* IPv6, or IPv4 mapped into it, and the port; both in network order. */
+static void keep_address(struct session_record *record, const struct sockaddr_any *address)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+	memset(record->client_address, 0, sizeof record->client_address);
+	if (address->generic.sa_family == AF_INET) {
+		memcpy(record->client_address, mapped, sizeof mapped);
+		memcpy(record->client_address + 12, &address->ip4.sin_addr, 4);
+		memcpy(record->client_address + 16, &address->ip4.sin_port, 2);
+	} else if (address->generic.sa_family == AF_INET6) {
+		memcpy(record->client_address, &address->ip6.sin6_addr, 16);
+		memcpy(record->client_address + 16, &address->ip6.sin6_port, 2);
+	}
+}
+
+static void init_session(struct session *session, bool claimed)
+{
+	*session = (struct session){
+		.next = RECORD_NONE,
+		.attempt = RECORD_NONE,
+		.phase = SESSION_WAITING,
+		.by = CLOSED_BY_COUNT,
+		.claimed = claimed,
+	};
+}
+
+/* Everything but `state`, which is stored last: from then on the record speaks for the socket. */
+static void fill_record(struct worker *worker, uint32_t index, uint32_t listener, uint32_t pool,
+	int fd, const struct sockaddr_any *address)
+{
+	struct session_record *record = &worker->records[index];
+	const bool local = address->generic.sa_family == AF_UNIX;
+
+	record->generation++;
+	record->fd[SIDE_CLIENT] = fd;
+	record->fd[SIDE_BACKEND] = -1;
+	memset(record->cookie, 0, sizeof record->cookie);
+	record->listener = listener;
+	record->pool = pool;
+	record->slot = RECORD_NONE;
+	record->flags = local ? RECORD_LOCAL_CLIENT : 0;
+	record->attempts = 0;
+	record->tries = 0;
+	record->started_ns = worker->now_ns;
+	memset(record->moved, 0, sizeof record->moved);
+	memset(record->preamble, 0, sizeof record->preamble);
+	for (int side = 0; side < SIDE_COUNT; side++) {
+		record->chunk[side] = RECORD_NONE;
+		record->pipe[side] = PIPE_NONE;
+	}
+	keep_address(record, address);
+	record->check = session_record_check(record, index);
+	atomic_signal_fence(memory_order_release);
+	atomic_store_explicit(&record->state, RECORD_CONNECTING, memory_order_relaxed);
+}
+
+/* Cannot be served: the client is told by a reset. */
+static void reject(struct worker *worker, uint32_t listener, int fd, enum reject_reason reason)
+{
+	counter_add(&worker_listener_counters(worker, listener)->rejected[reason], 1);
+	socket_reset_on_close(fd);
+	socket_close(fd);
+}
+
+void session_accept(struct worker *worker, uint32_t listener, int fd,
+	const struct sockaddr_any *address, bool claimed)
+{
+	struct listener_counters *counters = worker_listener_counters(worker, listener);
+	const struct snapshot_listener *options =
+		snapshot_listener(worker_snapshot(worker), listener);
+	const uint32_t index = options == NULL ? RECORD_NONE : worker_take_session(worker);
+
+	if (index == RECORD_NONE) {
+		reject(worker, listener, fd, REJECT_LIMIT);
+		if (claimed) {
+			counter_add(&counters->released, 1);
+		}
+		return;
+	}
+	init_session(&worker->sessions[index], claimed);
+	fill_record(worker, index, listener, options->pool, fd, address);
+	counter_add(&counters->connections, 1);
+	if (worker_watch(worker, index, SIDE_CLIENT, fd) < 0) {
+		counter_add(&counters->rejected[REJECT_MEMORY], 1);
+		session_blame(&worker->sessions[index], CLOSED_BY_PROXY, CLOSE_ERROR);
+		session_close(worker, index, 1 << SIDE_CLIENT);
+		return;
+	}
+	connector_begin(worker, index);
+}
+
+void session_opened(struct worker *worker, uint32_t index)
+{
+	struct session *session = &worker->sessions[index];
+	struct session_record *record = &worker->records[index];
+
+	session->phase = SESSION_OPEN;
+	session->active_ns = worker->now_ns;
+	session->side[SIDE_BACKEND] |= SIDE_WRITABLE;
+	session->side[SIDE_CLIENT] |= SIDE_WRITABLE;
+	if ((record->flags & (RECORD_LOCAL_CLIENT | RECORD_LOCAL_BACKEND)) != 0) {
+		session->direction[SIDE_CLIENT].mode = PUMP_SPLICE;
+		session->direction[SIDE_BACKEND].mode = PUMP_SPLICE;
+	}
+	atomic_signal_fence(memory_order_release);
+	atomic_store_explicit(&record->state, RECORD_OPEN, memory_order_relaxed);
+	deadlines_set(&worker->deadlines, index, worker->now_ns + AGED_NS);
+	session_resume(worker, index);
+}
+
+/* Nothing has moved either way, and the client still wants something: another backend may do. */
+static bool is_early_reset(const struct worker *worker, uint32_t index)
+{
+	const struct session *session = &worker->sessions[index];
+	const struct session_record *record = &worker->records[index];
+
+	return session->attempt != RECORD_NONE && (session->side[SIDE_BACKEND] & SIDE_RESET) != 0 &&
+		record->moved[SIDE_CLIENT] == 0 && record->moved[SIDE_BACKEND] == 0 &&
+		session->direction[SIDE_CLIENT].held == 0 &&
+		session->direction[SIDE_BACKEND].held == 0 &&
+		session->direction[SIDE_CLIENT].end != DIRECTION_CUT &&
+		(session->side[SIDE_CLIENT] & (SIDE_RESET | SIDE_EOF)) == 0;
+}
+
+/* The first byte has moved: there is no way back, and the backend's first one proves it. */
+static void settle_tries(struct worker *worker, uint32_t index)
+{
+	const struct session_record *record = &worker->records[index];
+
+	if (worker->sessions[index].attempt == RECORD_NONE) {
+		return;
+	}
+	if (record->moved[SIDE_BACKEND] > 0) {
+		connector_report_success(worker, index);
+		connector_forget(worker, index);
+	}
+}
+
+/* Back to connecting: what was opened is closed again. */
+static void retry_elsewhere(struct worker *worker, uint32_t index)
+{
+	struct session *session = &worker->sessions[index];
+
+	pump_drop(worker, index, SIDE_CLIENT);
+	pump_drop(worker, index, SIDE_BACKEND);
+	memset(session->direction, 0, sizeof session->direction);
+	worker->records[index].flags &= RECORD_LOCAL_CLIENT;
+	connector_on_early_reset(worker, index);
+}
+
+void session_resume(struct worker *worker, uint32_t index)
+{
+	struct session *session = &worker->sessions[index];
+	enum pump_result results[SIDE_COUNT];
+	uint8_t before;
+
+	if (session->phase == SESSION_LINGERING || session->phase == SESSION_RESETTING) {
+		session_end_step(worker, index);
+		return;
+	}
+	if (session->phase != SESSION_OPEN) {
+		return;
+	}
+	before = session->direction[SIDE_CLIENT].end | session->direction[SIDE_BACKEND].end;
+	if (session->attempt != RECORD_NONE && (session->side[SIDE_BACKEND] & SIDE_BROKEN) != 0) {
+		/* Before a byte of the client is read: while none is, another backend may do. */
+		(void)pump_run(worker, index, SIDE_BACKEND);
+		if (is_early_reset(worker, index)) {
+			retry_elsewhere(worker, index);
+			return;
+		}
+	}
+	results[SIDE_CLIENT] = pump_run(worker, index, SIDE_CLIENT);
+	results[SIDE_BACKEND] = pump_run(worker, index, SIDE_BACKEND);
+	if (is_early_reset(worker, index)) {
+		retry_elsewhere(worker, index);
+		return;
+	}
+	if (session->direction[SIDE_BACKEND].end == DIRECTION_CUT) {
+		/* The client failed under the backend's bytes: its own last ones are still there. */
+		results[SIDE_CLIENT] = pump_run(worker, index, SIDE_CLIENT);
+	}
+	settle_tries(worker, index);
+	if (session_end_check(worker, index, before == 0)) {
+		return;
+	}
+	if (results[SIDE_CLIENT] == PUMP_AGAIN || results[SIDE_BACKEND] == PUMP_AGAIN) {
+		worker_queue(worker, index);
+	}
+}
+
+/* The client's socket while there is no backend yet. */
+static void on_waiting_client(struct worker *worker, uint32_t index)
+{
+	struct session *session = &worker->sessions[index];
+	const bool local = (worker->records[index].flags & RECORD_LOCAL_CLIENT) != 0;
+
+	/* Its FIN alone is no reason to stop: it may have sent a request before. */
+	if ((session->side[SIDE_CLIENT] & SIDE_BROKEN) != 0 && !local) {
+		session_blame(session, CLOSED_BY_CLIENT, CLOSE_RESET);
+		session_close(worker, index, 0);
+	}
+}
+
+static uint8_t flags_of(uint32_t events)
+{
+	uint8_t flags = 0;
+
+	if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0) {
+		flags |= SIDE_READABLE;
+	}
+	if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) {
+		flags |= SIDE_WRITABLE;
+	}
+	if ((events & EPOLLRDHUP) != 0) {
+		flags |= SIDE_HUNG;
+	}
+	if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
+		flags |= SIDE_BROKEN;
+	}
+	if ((events & EPOLLPRI) != 0) {
+		flags |= SIDE_URGENT;
+	}
+	return flags;
+}
+
+void session_on_event(
+	struct worker *worker, uint32_t index, enum side side, uint32_t tag, uint32_t events)
+{
+	struct session *session;
+
+	if (index >= worker->used) {
+		return;
+	}
+	session = &worker->sessions[index];
+	if (session->phase == SESSION_FREE || session->phase == SESSION_DEAD ||
+		worker_tag(&worker->records[index], side) != tag) {
+		return;
+	}
+	session->side[side] |= flags_of(events);
+	switch ((enum session_phase)session->phase) {
+	case SESSION_WAITING:
+	case SESSION_CONNECTING:
+		if (side == SIDE_CLIENT) {
+			on_waiting_client(worker, index);
+		} else if (session->phase == SESSION_CONNECTING) {
+			connector_on_event(worker, index, events);
+		}
+		return;
+	case SESSION_OPEN:
+	case SESSION_LINGERING:
+	case SESSION_RESETTING:
+		session_resume(worker, index);
+		return;
+	case SESSION_FREE:
+	case SESSION_DEAD:
+		return;
+	}
+}
+
+/*
+ * A second has passed: the backend has proved itself, and the session is worth a second lock
+ * against damage of its record.
+ */
+static void come_of_age(struct worker *worker, uint32_t index)
+{
+	struct session_record *record = &worker->records[index];
+
+	worker->sessions[index].aged = 1;
+	connector_report_success(worker, index);
+	connector_forget(worker, index);
+	record->cookie[SIDE_CLIENT] = socket_cookie(record->fd[SIDE_CLIENT]);
+	record->cookie[SIDE_BACKEND] = socket_cookie(record->fd[SIDE_BACKEND]);
+	record->check = session_record_check(record, index);
+}
+
+void session_on_deadline(struct worker *worker, uint32_t index)
+{
+	struct session *session = &worker->sessions[index];
+
+	switch ((enum session_phase)session->phase) {
+	case SESSION_WAITING:
+	case SESSION_CONNECTING:
+		connector_on_deadline(worker, index);
+		return;
+	case SESSION_OPEN:
+		if (!session->aged) {
+			come_of_age(worker, index);
+		}
+		session_end_watch_idle(worker, index);
+		return;
+	case SESSION_LINGERING:
+	case SESSION_RESETTING:
+		session_end_on_deadline(worker, index);
+		return;
+	case SESSION_FREE:
+	case SESSION_DEAD:
+		return;
+	}
+}
+
+void session_blame(struct session *session, enum closed_by by, enum close_reason reason)
+{
+	if (session->by == CLOSED_BY_COUNT) {
+		session->by = (uint8_t)by;
+		session->reason = (uint8_t)reason;
+	}
+}
+
+void session_cut(struct worker *worker, uint32_t index, enum close_reason reason)
+{
+	session_blame(&worker->sessions[index], CLOSED_BY_PROXY, reason);
+	session_close(worker, index, 1 << SIDE_CLIENT | 1 << SIDE_BACKEND);
+}

@@ -1,0 +1,331 @@
+#include "data/session_end.h"
+
+#include <assert.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "data/connector.h"
+#include "data/pump.h"
+#include "data/worker.h"
+#include "model/access.h"
+#include "os/clock.h"
+
+enum { BOTH_SIDES = 1 << SIDE_CLIENT | 1 << SIDE_BACKEND };
+
+static const uint64_t LINGER_QUIET_NS = 5 * 1000000000ULL;  /* without a byte */
+static const uint64_t LINGER_TOTAL_NS = 30 * 1000000000ULL; /* in all */
+static const uint64_t RESET_POLL_NS = 16 * 1000000ULL;      /* has it been acknowledged? */
+static const uint64_t RESET_QUIET_NS = 30 * 1000000000ULL;  /* for at most so long */
+
+static enum closed_by blamed(enum side side)
+{
+	return side == SIDE_CLIENT ? CLOSED_BY_CLIENT : CLOSED_BY_BACKEND;
+}
+
+static bool ended(const struct session *session, enum side from, enum direction_end end)
+{
+	return session->direction[from].end == end;
+}
+
+/* Closes one of the two sockets for good; the record no longer names it. */
+static void close_side(struct worker *worker, uint32_t index, enum side side)
+{
+	struct session_record *record = &worker->records[index];
+	const int fd = record->fd[side];
+
+	if (fd < 0) {
+		return;
+	}
+	record->fd[side] = -1;
+	record->check = session_record_check(record, index);
+	atomic_signal_fence(memory_order_seq_cst);
+	socket_close(fd);
+}
+
+/* `victim` is reset once it has acknowledged what it was sent; the other side is gone already. */
+static void start_reset(struct worker *worker, uint32_t index, enum side victim)
+{
+	struct session *session = &worker->sessions[index];
+	struct session_record *record = &worker->records[index];
+
+	pump_drop(worker, index, victim);
+	close_side(worker, index, other_side(victim));
+	record->flags |= RECORD_RESETTING;
+	session->phase = SESSION_RESETTING;
+	session->limit_ns = worker->now_ns + RESET_QUIET_NS;
+	session_end_step(worker, index);
+}
+
+/* `side` has been told the end; what it still sends is thrown away until it has ended too. */
+static void start_linger(struct worker *worker, uint32_t index)
+{
+	struct session *session = &worker->sessions[index];
+
+	session->phase = SESSION_LINGERING;
+	session->active_ns = worker->now_ns;
+	session->limit_ns = worker->now_ns + LINGER_TOTAL_NS;
+	deadlines_set(&worker->deadlines, index, worker->now_ns + LINGER_QUIET_NS);
+	session_end_step(worker, index);
+}
+
+static void note_first_end(struct worker *worker, uint32_t index)
+{
+	struct session *session = &worker->sessions[index];
+
+	for (int side = 0; side < SIDE_COUNT; side++) {
+		if (ended(session, (enum side)side, DIRECTION_ENDED)) {
+			session_blame(session, blamed((enum side)side), CLOSE_END);
+		} else if ((session->side[side] & SIDE_RESET) != 0) {
+			session_blame(session, blamed((enum side)side), CLOSE_RESET);
+		}
+	}
+}
+
+/* A reset that comes after the orderly end of the other direction is what ended the session. */
+static void note_reset(struct session *session, enum side side)
+{
+	session->by = (uint8_t)blamed(side);
+	session->reason = CLOSE_RESET;
+}
+
+bool session_end_check(struct worker *worker, uint32_t index, bool first)
+{
+	struct session *session = &worker->sessions[index];
+
+	if (session->direction[SIDE_CLIENT].end == DIRECTION_RUNNING &&
+		session->direction[SIDE_BACKEND].end == DIRECTION_RUNNING) {
+		return false;
+	}
+	if (first) {
+		note_first_end(worker, index);
+	}
+	if (ended(session, SIDE_CLIENT, DIRECTION_ENDED) &&
+		ended(session, SIDE_BACKEND, DIRECTION_ENDED)) {
+		session_close(worker, index, 0);
+		return true;
+	}
+	for (int side = 0; side < SIDE_COUNT; side++) {
+		const enum side from = (enum side)side;
+		const enum side to = other_side(from);
+
+		if (ended(session, from, DIRECTION_RESET)) {
+			note_reset(session, from);
+			start_reset(worker, index, to);
+			return true;
+		}
+		if (!ended(session, to, DIRECTION_CUT)) {
+			continue;
+		}
+		/* `from` takes no more of what `to` sends. */
+		if (ended(session, from, DIRECTION_ENDED)) {
+			session_blame(session, blamed(from), CLOSE_END);
+			close_side(worker, index, from);
+			start_linger(worker, index);
+			return true;
+		}
+		if (ended(session, from, DIRECTION_CUT)) {
+			session_blame(session, blamed(from), CLOSE_RESET);
+			session_close(worker, index, BOTH_SIDES);
+			return true;
+		}
+	}
+	if (first) {
+		/* Half closed from now on: another limit holds. */
+		session_end_watch_idle(worker, index);
+	}
+	return session->phase != SESSION_OPEN;
+}
+
+static void step_reset(struct worker *worker, uint32_t index)
+{
+	struct session *session = &worker->sessions[index];
+	const struct session_record *record = &worker->records[index];
+	const enum side victim = record->fd[SIDE_CLIENT] >= 0 ? SIDE_CLIENT : SIDE_BACKEND;
+	const bool gone = (session->side[victim] & SIDE_BROKEN) != 0;
+
+	if (gone || socket_unacknowledged(record->fd[victim]) == 0 ||
+		worker->now_ns >= session->limit_ns) {
+		session_close(worker, index, 1U << victim);
+		return;
+	}
+	deadlines_set(&worker->deadlines, index, worker->now_ns + RESET_POLL_NS);
+}
+
+static void step_linger(struct worker *worker, uint32_t index)
+{
+	struct session *session = &worker->sessions[index];
+	const struct session_record *record = &worker->records[index];
+	bool open = false;
+	bool again = false;
+
+	for (int side = 0; side < SIDE_COUNT; side++) {
+		if (record->fd[side] < 0) {
+			continue;
+		}
+		again |= pump_discard(worker, index, (enum side)side) == PUMP_AGAIN;
+		open |= (session->side[side] & (SIDE_EOF | SIDE_RESET)) == 0;
+	}
+	if (!open) {
+		session_close(worker, index, 0);
+	} else if (again) {
+		worker_queue(worker, index);
+	}
+}
+
+void session_end_step(struct worker *worker, uint32_t index)
+{
+	if (worker->sessions[index].phase == SESSION_RESETTING) {
+		step_reset(worker, index);
+	} else {
+		step_linger(worker, index);
+	}
+}
+
+void session_end_on_deadline(struct worker *worker, uint32_t index)
+{
+	const struct session *session = &worker->sessions[index];
+	uint64_t quiet_ns;
+
+	if (session->phase == SESSION_RESETTING) {
+		step_reset(worker, index);
+		return;
+	}
+	quiet_ns = session->active_ns + LINGER_QUIET_NS;
+	if (worker->now_ns < quiet_ns && worker->now_ns < session->limit_ns) {
+		deadlines_set(&worker->deadlines, index,
+			quiet_ns < session->limit_ns ? quiet_ns : session->limit_ns);
+		return;
+	}
+	session_close(worker, index, 0);
+}
+
+/* No byte for too long. What is owed to a side cannot be passed off as complete. */
+static void end_idle(struct worker *worker, uint32_t index, enum close_reason reason)
+{
+	struct session *session = &worker->sessions[index];
+	const struct session_record *record = &worker->records[index];
+
+	session->by = CLOSED_BY_PROXY;
+	session->reason = (uint8_t)reason;
+	if (session->direction[SIDE_CLIENT].held > 0 || session->direction[SIDE_BACKEND].held > 0) {
+		session_close(worker, index, BOTH_SIDES);
+		return;
+	}
+	for (int side = 0; side < SIDE_COUNT; side++) {
+		(void)shutdown(record->fd[side], SHUT_WR);
+	}
+	start_linger(worker, index);
+}
+
+void session_end_watch_idle(struct worker *worker, uint32_t index)
+{
+	struct session *session = &worker->sessions[index];
+	const struct snapshot_listener *options =
+		snapshot_listener(worker_snapshot(worker), worker->records[index].listener);
+	const bool half_closed = session->direction[SIDE_CLIENT].end != DIRECTION_RUNNING ||
+		session->direction[SIDE_BACKEND].end != DIRECTION_RUNNING;
+	uint64_t limit_ns;
+	uint64_t end_ns;
+
+	if (options == NULL) {
+		return;
+	}
+	limit_ns = half_closed ? options->half_close_ns : options->idle_ns;
+	if (limit_ns == 0) {
+		deadlines_clear(&worker->deadlines, index);
+		return;
+	}
+	end_ns = session->active_ns + limit_ns;
+	if (worker->now_ns >= end_ns) {
+		end_idle(
+			worker, index, half_closed ? CLOSE_HALF_CLOSE_TIMEOUT : CLOSE_IDLE_TIMEOUT);
+		return;
+	}
+	/* Young sessions first come of age. */
+	if (!session->aged && end_ns > worker->records[index].started_ns + 2000000000ULL) {
+		return;
+	}
+	deadlines_set(&worker->deadlines, index, end_ns);
+}
+
+static void count_end(
+	struct worker *worker, const struct session *session, const struct session_record *record)
+{
+	struct pool_counters *pool = worker_pool_counters(worker, record->pool);
+	struct listener_counters *listener = worker_listener_counters(worker, record->listener);
+	const uint64_t duration_ns = worker->now_ns - record->started_ns;
+	uint32_t bucket = 0;
+
+	while (bucket < SESSION_BUCKET_COUNT && duration_ns > session_bucket_ns[bucket]) {
+		bucket++;
+	}
+	counter_add(&pool->duration[bucket], 1);
+	counter_add(&pool->duration_sum_ns, duration_ns);
+	counter_add(&pool->closed[session->by][session->reason], 1);
+	counter_add(&listener->closed, 1);
+	if (session->claimed) {
+		counter_add(&listener->released, 1);
+	}
+	if (record->slot != RECORD_NONE) {
+		counter_add(&worker_slot_counters(worker, record->slot)->finished, 1);
+		worker_slot_released(worker, record->slot);
+	}
+}
+
+static void log_access(
+	struct worker *worker, const struct session *session, const struct session_record *record)
+{
+	struct access_record entry = {
+		.duration_ns = worker->now_ns - record->started_ns,
+		.connect_ns = (uint64_t)session->connect_us * 1000,
+		.received_bytes = record->moved[SIDE_CLIENT],
+		.sent_bytes = record->moved[SIDE_BACKEND],
+		.listener = record->listener,
+		.pool = record->pool,
+		.slot = record->slot,
+		.tries = record->tries,
+		.by = session->by,
+		.reason = session->reason,
+		.local = (record->flags & RECORD_LOCAL_CLIENT) != 0,
+	};
+
+	if (worker->setup.access == NULL ||
+		(worker->setup.access_sample < 1.0 &&
+			(double)(rng_next(&worker->rng) >> 11) * 0x1p-53 >=
+				worker->setup.access_sample)) {
+		return;
+	}
+	entry.wall_ns = clock_wall_ns();
+	memcpy(entry.client_address, record->client_address, sizeof entry.client_address);
+	(void)access_push(worker->setup.access, &entry);
+}
+
+void session_close(struct worker *worker, uint32_t index, unsigned resets)
+{
+	struct session *session = &worker->sessions[index];
+	struct session_record *record = &worker->records[index];
+
+	assert(session->phase != SESSION_FREE && session->phase != SESSION_DEAD);
+	assert(session->by < CLOSED_BY_COUNT);
+	pump_drop(worker, index, SIDE_CLIENT);
+	pump_drop(worker, index, SIDE_BACKEND);
+	connector_forget(worker, index);
+	deadlines_clear(&worker->deadlines, index);
+	for (int side = 0; side < SIDE_COUNT; side++) {
+		if ((resets & 1U << side) != 0 && record->fd[side] >= 0) {
+			record->flags |= RECORD_RESETTING;
+			socket_reset_on_close(record->fd[side]);
+		}
+	}
+	atomic_store_explicit(&record->state, RECORD_CLOSING, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+	socket_close_pair(record->fd[SIDE_CLIENT], record->fd[SIDE_BACKEND]);
+	atomic_signal_fence(memory_order_seq_cst);
+	record->fd[SIDE_CLIENT] = -1;
+	record->fd[SIDE_BACKEND] = -1;
+	count_end(worker, session, record);
+	log_access(worker, session, record);
+	atomic_store_explicit(&record->state, RECORD_FREE, memory_order_relaxed);
+	session->phase = SESSION_DEAD;
+	worker_give_session(worker, index);
+}

@@ -1,0 +1,485 @@
+#include "data/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "data/acceptor.h"
+#include "data/attempt.h"
+#include "data/holder.h"
+#include "model/rcu.h"
+#include "os/clock.h"
+#include "os/thread.h"
+
+enum { EVENTS_PER_TURN = 256 };
+
+static const uint64_t STARVED_PAUSE_NS = 10 * 1000000ULL;
+static const uint64_t SPARE_PIPES_NS = 1000 * 1000000ULL; /* unused for so long: closed */
+
+/* Zeroed memory that is only paid for where it is touched. */
+static void *map_table(size_t entry, size_t count)
+{
+	void *table = mmap(NULL, entry * count, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return table == MAP_FAILED ? NULL : table;
+}
+
+static void unmap_table(void *table, size_t entry, size_t count)
+{
+	if (table != NULL) {
+		(void)munmap(table, entry * count);
+	}
+}
+
+static void init_lists(struct worker *worker)
+{
+	worker->free_list = RECORD_NONE;
+	worker->dead_list = RECORD_NONE;
+	worker->ready_head = RECORD_NONE;
+	worker->ready_tail = RECORD_NONE;
+	worker->starved_list = RECORD_NONE;
+	worker->attempt_free = RECORD_NONE;
+	worker->chunk_free = RECORD_NONE;
+	worker->pipe_free = RECORD_NONE;
+	worker->pipe_spare = RECORD_NONE;
+}
+
+static void point_into_shm(struct worker *worker)
+{
+	const struct shm *shm = worker->setup.shm;
+	const uint32_t index = worker->setup.index;
+
+	worker->capacity = shm->sessions_per_worker;
+	worker->records = shm_record(shm, index, 0);
+	worker->receive_buffer = shm->receive_buffers + (size_t)index * RECEIVE_BUFFER_BYTES;
+	worker->journal = &shm->journals[index];
+	worker->chunks = &shm->chunks[(size_t)index * CHUNKS_PER_WORKER];
+	worker->pipes = &shm->pipes[(size_t)index * PIPES_PER_WORKER];
+}
+
+/* The epoll with the two descriptors that are not sessions. */
+static int open_epoll(struct worker *worker, struct error *err)
+{
+	struct epoll_event event = {
+		.events = EPOLLIN,
+		.data.u64 = (uint64_t)WORKER_TAG_WAKE << 32,
+	};
+	int r;
+
+	worker->epoll_fd = epoll_create1(0);
+	if (worker->epoll_fd < 0) {
+		return error_set(
+			err, errno, "worker %u: cannot open an epoll", worker->setup.index);
+	}
+	if (epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, worker->setup.wake_fd, &event) < 0) {
+		return error_set(err, errno, "worker %u: cannot watch", worker->setup.index);
+	}
+	r = acceptor_start(worker);
+	return r < 0 ? error_set(err, -r, "worker %u: cannot watch a listener", worker->setup.index)
+		     : 0;
+}
+
+static int allocate(struct worker *worker, struct error *err)
+{
+	const struct worker_setup *setup = &worker->setup;
+
+	worker->sessions = map_table(sizeof *worker->sessions, worker->capacity);
+	worker->attempts = map_table(sizeof *worker->attempts, worker->capacity);
+	if (worker->sessions == NULL || worker->attempts == NULL ||
+		deadlines_init(&worker->deadlines, worker->capacity, worker->now_ns) < 0) {
+		return error_set(err, ENOMEM, "worker %u: cannot start", setup->index);
+	}
+	return open_epoll(worker, err);
+}
+
+int worker_create(const struct worker_setup *setup, struct worker **ret_worker, struct error *err)
+{
+	struct worker *worker = calloc(1, sizeof *worker);
+	struct listen_socket *sockets = calloc(setup->socket_count + 1U, sizeof *sockets);
+	int r;
+
+	if (worker == NULL || sockets == NULL) {
+		for (uint32_t i = 0; i < setup->socket_count; i++) {
+			socket_close(setup->sockets[i].fd);
+		}
+		free(sockets);
+		free(worker);
+		return error_set(err, ENOMEM, "worker %u: cannot start", setup->index);
+	}
+	memcpy(sockets, setup->sockets, setup->socket_count * sizeof *sockets);
+	worker->setup = *setup;
+	worker->sockets = sockets;
+	worker->epoll_fd = -1;
+	worker->now_ns = clock_monotonic_ns();
+	rng_init(&worker->rng, setup->seed);
+	init_lists(worker);
+	point_into_shm(worker);
+	r = allocate(worker, err);
+	if (r < 0) {
+		worker_free(worker);
+		return r;
+	}
+	*ret_worker = worker;
+	return 0;
+}
+
+void worker_free(struct worker *worker)
+{
+	if (worker == NULL) {
+		return;
+	}
+	acceptor_close(worker);
+	pipe_close_spares(worker);
+	socket_close(worker->epoll_fd);
+	deadlines_done(&worker->deadlines);
+	unmap_table(worker->attempts, sizeof *worker->attempts, worker->capacity);
+	unmap_table(worker->sessions, sizeof *worker->sessions, worker->capacity);
+	free(worker->sockets);
+	free(worker);
+}
+
+const struct snapshot *worker_snapshot(const struct worker *worker)
+{
+	return snapshot_current(worker->setup.store);
+}
+
+static struct worker_state *state_of(const struct worker *worker)
+{
+	return &worker->setup.shm->worker_states[worker->setup.index];
+}
+
+uint32_t worker_take_session(struct worker *worker)
+{
+	uint32_t index = worker->free_list;
+
+	if (index != RECORD_NONE) {
+		worker->free_list = worker->sessions[index].next;
+	} else if (worker->used < worker->capacity) {
+		index = worker->used;
+		worker->used++;
+	} else {
+		return RECORD_NONE;
+	}
+	counter_add(&state_of(worker)->sessions, 1);
+	return index;
+}
+
+/* Lists share one link, so a session is in one of them at most. */
+static void remove_from_list(struct worker *worker, uint32_t *head, uint32_t index)
+{
+	uint32_t *link = head;
+
+	while (*link != RECORD_NONE && *link != index) {
+		link = &worker->sessions[*link].next;
+	}
+	if (*link == index) {
+		*link = worker->sessions[index].next;
+	}
+}
+
+static void unqueue(struct worker *worker, uint32_t index)
+{
+	uint32_t last;
+
+	if (worker->sessions[index].queued == 0) {
+		return;
+	}
+	remove_from_list(worker, &worker->ready_head, index);
+	remove_from_list(worker, &worker->starved_list, index);
+	last = worker->ready_head;
+	while (last != RECORD_NONE && worker->sessions[last].next != RECORD_NONE) {
+		last = worker->sessions[last].next;
+	}
+	worker->ready_tail = last;
+	worker->sessions[index].queued = 0;
+}
+
+void worker_give_session(struct worker *worker, uint32_t index)
+{
+	unqueue(worker, index);
+	worker->sessions[index].next = worker->dead_list;
+	worker->dead_list = index;
+	/* One less, at once: control waits for 0 of them. */
+	counter_set(&state_of(worker)->sessions, counter_get(&state_of(worker)->sessions) - 1);
+	if (worker->stopping) {
+		worker_report(worker, EVIDENCE_FINISHED, FAILURE_REFUSED, 0, worker->now_ns);
+	}
+}
+
+/* Events of this turn may still name a dead session: its index is free only after it. */
+static void bury_dead(struct worker *worker)
+{
+	while (worker->dead_list != RECORD_NONE) {
+		const uint32_t index = worker->dead_list;
+		struct session *session = &worker->sessions[index];
+
+		worker->dead_list = session->next;
+		session->phase = SESSION_FREE;
+		session->next = worker->free_list;
+		worker->free_list = index;
+	}
+}
+
+int worker_watch(struct worker *worker, uint32_t index, enum side side, int fd)
+{
+	struct epoll_event event = {
+		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
+		.data.u64 = (uint64_t)(index << 1 | (uint32_t)side) << 32 |
+			worker_tag(&worker->records[index], side),
+	};
+
+	return epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
+}
+
+void worker_queue(struct worker *worker, uint32_t index)
+{
+	struct session *session = &worker->sessions[index];
+
+	if (session->queued != 0) {
+		return;
+	}
+	session->queued = 1;
+	session->next = RECORD_NONE;
+	if (worker->ready_tail == RECORD_NONE) {
+		worker->ready_head = index;
+	} else {
+		worker->sessions[worker->ready_tail].next = index;
+	}
+	worker->ready_tail = index;
+}
+
+void worker_starve(struct worker *worker, uint32_t index)
+{
+	struct session *session = &worker->sessions[index];
+
+	if (session->queued != 0) {
+		return;
+	}
+	if (worker->starved_list == RECORD_NONE) {
+		worker->starved_ns = worker->now_ns + STARVED_PAUSE_NS;
+	}
+	session->queued = 1;
+	session->next = worker->starved_list;
+	worker->starved_list = index;
+}
+
+void worker_report(struct worker *worker, enum evidence_kind kind, enum failure_reason reason,
+	uint32_t slot, uint64_t started_ns)
+{
+	const struct evidence evidence = {
+		.kind = kind,
+		.reason = reason,
+		.slot = slot,
+		.generation = atomic_load_explicit(
+			&worker_slot(worker, slot)->identity.used, memory_order_relaxed),
+		.started_ns = started_ns,
+	};
+
+	(void)evidence_push(&worker->setup.shm->evidence[worker->setup.index], &evidence);
+	worker->evidence_sent = true;
+}
+
+void worker_slot_released(struct worker *worker, uint32_t slot)
+{
+	if (atomic_load_explicit(&worker_slot(worker, slot)->health, memory_order_relaxed) ==
+		HEALTH_DRAINING) {
+		worker_report(worker, EVIDENCE_FINISHED, FAILURE_REFUSED, slot, worker->now_ns);
+	}
+}
+
+/* Cuts all sessions, or those on one slot. */
+static void cut_sessions(struct worker *worker, uint32_t slot, enum close_reason reason)
+{
+	for (uint32_t index = 0; index < worker->used; index++) {
+		const uint8_t phase = worker->sessions[index].phase;
+
+		if (phase != SESSION_FREE && phase != SESSION_DEAD &&
+			(slot == RECORD_NONE || worker->records[index].slot == slot)) {
+			session_cut(worker, index, reason);
+		}
+	}
+}
+
+static void obey(struct worker *worker, const struct command *command)
+{
+	switch (command->kind) {
+	case COMMAND_CUT_SLOT:
+		cut_sessions(worker, command->argument, command->reason);
+		return;
+	case COMMAND_STOP_ACCEPTING:
+		acceptor_begin_stop(worker);
+		return;
+	case COMMAND_CUT_ALL:
+		acceptor_close(worker);
+		cut_sessions(worker, RECORD_NONE, command->reason);
+		return;
+	case COMMAND_EXIT:
+		acceptor_close(worker);
+		cut_sessions(worker, RECORD_NONE, CLOSE_DRAIN);
+		worker->exiting = true;
+		return;
+	}
+}
+
+static void obey_all(struct worker *worker)
+{
+	struct command_ring *ring = &worker->setup.shm->commands[worker->setup.index];
+	struct command command;
+	eventfd_t count;
+
+	(void)eventfd_read(worker->setup.wake_fd, &count);
+	while (command_pop(ring, &command)) {
+		obey(worker, &command);
+	}
+}
+
+static void dispatch(struct worker *worker, const struct epoll_event *event)
+{
+	const uint32_t name = (uint32_t)(event->data.u64 >> 32);
+
+	if (name == WORKER_TAG_WAKE) {
+		obey_all(worker);
+	} else if ((name & WORKER_TAG_LISTENER) != 0) {
+		acceptor_on_event(worker, name & ~WORKER_TAG_LISTENER);
+	} else {
+		session_on_event(worker, name >> 1, (name & 1) != 0 ? SIDE_BACKEND : SIDE_CLIENT,
+			(uint32_t)event->data.u64, event->events);
+	}
+}
+
+/* Only those that were queued before this turn: a session that goes on waits for the next. */
+static void run_ready(struct worker *worker)
+{
+	uint32_t index = worker->ready_head;
+
+	worker->ready_head = RECORD_NONE;
+	worker->ready_tail = RECORD_NONE;
+	while (index != RECORD_NONE) {
+		const uint32_t next = worker->sessions[index].next;
+
+		worker->sessions[index].queued = 0;
+		session_resume(worker, index);
+		index = next;
+	}
+}
+
+static void requeue_starved(struct worker *worker)
+{
+	while (worker->starved_list != RECORD_NONE) {
+		const uint32_t index = worker->starved_list;
+
+		worker->starved_list = worker->sessions[index].next;
+		worker->sessions[index].queued = 0;
+		worker_queue(worker, index);
+	}
+}
+
+static void on_deadline(uint32_t index, void *context)
+{
+	session_on_deadline(context, index);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* For how long to sleep: in milliseconds, rounded up, -1 for ever. */
+static int sleep_ms(const struct worker *worker)
+{
+	uint64_t next = earlier(deadlines_next_ns(&worker->deadlines), acceptor_next_ns(worker));
+	uint64_t now;
+	uint64_t ms;
+
+	if (worker->ready_head != RECORD_NONE) {
+		return 0;
+	}
+	if (worker->starved_list != RECORD_NONE) {
+		next = earlier(next, worker->starved_ns);
+	}
+	if (worker->pipe_spare_count > 0) {
+		next = earlier(next, worker->spare_since_ns + SPARE_PIPES_NS);
+	}
+	if (next == UINT64_MAX) {
+		return -1;
+	}
+	now = worker->now_ns;
+	if (next <= now) {
+		return 0;
+	}
+	ms = (next - now + 999999) / 1000000;
+	return ms > INT32_MAX ? INT32_MAX : (int)ms;
+}
+
+static void do_housekeeping(struct worker *worker)
+{
+	if (worker->now_ns >= worker->starved_ns) {
+		requeue_starved(worker);
+	}
+	deadlines_expire(&worker->deadlines, worker->now_ns, on_deadline, worker);
+	acceptor_on_turn(worker);
+	if (worker->pipe_spare_count > 0 &&
+		worker->now_ns - worker->spare_since_ns >= SPARE_PIPES_NS) {
+		pipe_close_spares(worker);
+	}
+	if (worker->evidence_sent) {
+		worker->evidence_sent = false;
+		(void)eventfd_write(worker->setup.control_fd, 1);
+	}
+	bury_dead(worker);
+}
+
+static void turn(struct worker *worker)
+{
+	struct epoll_event events[EVENTS_PER_TURN];
+	const int timeout_ms = sleep_ms(worker);
+	int count;
+
+	if (timeout_ms == 0) {
+		rcu_quiet();
+		count = epoll_wait(worker->epoll_fd, events, EVENTS_PER_TURN, 0);
+	} else {
+		rcu_offline();
+		count = epoll_wait(worker->epoll_fd, events, EVENTS_PER_TURN, timeout_ms);
+		rcu_online();
+	}
+	worker->now_ns = clock_monotonic_ns();
+	counter_add(&state_of(worker)->heartbeat, 1);
+	for (int i = 0; i < count; i++) {
+		dispatch(worker, &events[i]);
+	}
+	run_ready(worker);
+	do_housekeeping(worker);
+}
+
+static void *run(void *argument)
+{
+	struct worker *worker = argument;
+
+	thread_pin(worker->setup.index);
+	rcu_reader_begin();
+	while (!worker->exiting) {
+		turn(worker);
+	}
+	rcu_reader_end();
+	atomic_store_explicit(&state_of(worker)->stopped, 1, memory_order_release);
+	(void)eventfd_write(worker->setup.control_fd, 1);
+	return NULL;
+}
+
+int worker_start(struct worker *worker, struct error *err)
+{
+	return thread_start(&worker->thread, "loble-worker", run, worker, err);
+}
+
+void worker_join(struct worker *worker)
+{
+	(void)pthread_join(worker->thread, NULL);
+}

@@ -1,0 +1,169 @@
+/*
+ * One thread of the data plane: its loop, its sessions, pools and counters.
+ *
+ * Shared-nothing: a worker has its own listening sockets, epoll, timer wheel, receive buffer and
+ * records. It reads the current snapshot and writes its own counters; with control it speaks
+ * through its two rings and two eventfds. On the way of a session nothing is locked, allocated or
+ * logged.
+ *
+ * Owner:   main creates, starts, joins and frees it.
+ * Threads: worker_create(), worker_start(), worker_join() and worker_free() by the first thread;
+ *          everything else in this header by the worker's own thread.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/rng.h"
+#include "data/deadlines.h"
+#include "data/session.h"
+#include "model/limits.h"
+#include "model/shm.h"
+#include "model/snapshot.h"
+#include "os/socket.h"
+
+struct access_ring;
+struct attempt;
+struct error;
+
+/* The upper half of epoll data: below these values it is session index << 1 | side. */
+static const uint32_t WORKER_TAG_LISTENER = 0x80000000; /* with the number of the socket */
+static const uint32_t WORKER_TAG_WAKE = 0xffffffff;
+
+/* A listening socket of this worker. */
+struct listen_socket {
+	int fd;            /* owned by the worker from worker_create() on; -1 once closed */
+	uint32_t listener; /* index of its listener_entry */
+	bool local;        /* a UNIX socket, shared with the other workers by dup() */
+};
+
+struct worker_setup {
+	uint32_t index;
+	struct shm *shm;                    /* borrowed */
+	const struct snapshot_store *store; /* borrowed */
+	struct access_ring *access;         /* borrowed; NULL: no access log */
+	double access_sample;               /* 0 to 1: the share of sessions that are logged */
+	uint32_t max_sessions;              /* of all workers together */
+	struct connect_spec connect;        /* for sockets towards backends */
+	int wake_fd;                        /* borrowed eventfd: control writes after a command */
+	int control_fd;                     /* borrowed eventfd: written after evidence */
+	uint64_t seed;
+	uint32_t socket_count;
+	struct listen_socket *sockets; /* copied; the descriptors become the worker's */
+};
+
+struct worker {
+	struct worker_setup setup;
+	struct listen_socket *sockets; /* owned */
+	pthread_t thread;
+	int epoll_fd;
+	uint64_t now_ns; /* read once per turn */
+	struct rng rng;
+	struct deadlines deadlines; /* by session index */
+
+	struct session_record *records; /* this worker's, in shared memory */
+	struct session *sessions;       /* owned mapping; touched as it is used */
+	struct attempt *attempts;       /* owned mapping */
+	uint32_t capacity;              /* of the three */
+	uint32_t used;                  /* indexes below this have been used at least once */
+	uint32_t free_list;
+	uint32_t dead_list;
+	uint32_t ready_head;
+	uint32_t ready_tail;
+	uint32_t starved_list; /* waiting for a pipe */
+	uint64_t starved_ns;   /* when they are served again */
+	uint32_t attempt_used;
+	uint32_t attempt_free;
+
+	uint8_t *receive_buffer; /* RECEIVE_BUFFER_BYTES of shared memory */
+	struct journal *journal;
+	struct chunk *chunks;
+	uint32_t chunk_used;
+	uint32_t chunk_free;
+	struct pipe_record *pipes;
+	uint32_t pipe_used;
+	uint32_t pipe_free;  /* records without a pipe */
+	uint32_t pipe_spare; /* open and empty pipes that nobody uses */
+	uint32_t pipe_spare_count;
+	uint64_t spare_since_ns;  /* when a spare pipe was last given or taken */
+	uint32_t bulk_pipe_count; /* lent to directions between TCP sockets */
+
+	uint64_t resume_accept_ns; /* 0: accepting; else when to try again */
+	uint64_t refuse_since_ns;  /* 0: not stopping; else since when the queues are empty */
+	bool accept_paused;        /* the listening sockets are out of the epoll */
+	bool stopping;
+	bool exiting;
+	bool evidence_sent; /* in this turn: control is woken at its end */
+};
+
+/*
+ * Makes a worker; its listening sockets are its own from then on, also when this fails. Returns 0
+ * or a negative errno.
+ */
+int worker_create(const struct worker_setup *setup, struct worker **ret_worker, struct error *err);
+
+/* Starts its thread. */
+int worker_start(struct worker *worker, struct error *err);
+
+/* Waits until the thread has ended: it must have been told to exit. */
+void worker_join(struct worker *worker);
+
+/* NULL is allowed. The thread must not run. */
+void worker_free(struct worker *worker);
+
+/* The current snapshot, valid until the end of this turn. */
+const struct snapshot *worker_snapshot(const struct worker *worker);
+
+/* Takes a free record and session, or RECORD_NONE when all are in use. */
+uint32_t worker_take_session(struct worker *worker);
+
+/* Gives it back: usable again from the next turn on. */
+void worker_give_session(struct worker *worker, uint32_t index);
+
+/* Watches a session's socket. Returns 0 or a negative errno. */
+int worker_watch(struct worker *worker, uint32_t index, enum side side, int fd);
+
+/* Has session_resume() called for it in the next turn. */
+void worker_queue(struct worker *worker, uint32_t index);
+
+/* Has it called in a few milliseconds: no pipe was to be had, of our own or the system's. */
+void worker_starve(struct worker *worker, uint32_t index);
+
+/* Sends evidence about a slot to control. */
+void worker_report(struct worker *worker, enum evidence_kind kind, enum failure_reason reason,
+	uint32_t slot, uint64_t started_ns);
+
+/* A session has left the slot: control waits for the last one of a backend that drains. */
+void worker_slot_released(struct worker *worker, uint32_t slot);
+
+/*
+ * What tells the events of a session's present socket from those of earlier ones at the same
+ * index: the generation of the record, and for the backend the number of the try.
+ */
+static inline uint32_t worker_tag(const struct session_record *record, enum side side)
+{
+	return record->generation << 8 | (side == SIDE_BACKEND ? record->tries : 0U);
+}
+
+static inline struct slot *worker_slot(const struct worker *worker, uint32_t slot)
+{
+	return &worker->setup.shm->slots[slot];
+}
+
+static inline struct slot_counters *worker_slot_counters(const struct worker *worker, uint32_t slot)
+{
+	return shm_slot_counters(worker->setup.shm, worker->setup.index, slot);
+}
+
+static inline struct pool_counters *worker_pool_counters(const struct worker *worker, uint32_t pool)
+{
+	return shm_pool_counters(worker->setup.shm, worker->setup.index, pool);
+}
+
+static inline struct listener_counters *worker_listener_counters(
+	const struct worker *worker, uint32_t listener)
+{
+	return shm_listener_counters(worker->setup.shm, worker->setup.index, listener);
+}
