@@ -1,5 +1,12 @@
 #include "model/access.h"
 
+void access_init(struct access_ring *ring)
+{
+	atomic_init(&ring->head, 0);
+	atomic_init(&ring->tail, 0);
+	atomic_init(&ring->dropped, 0);
+}
+
 bool access_push(struct access_ring *ring, const struct access_record *record)
 {
 	const uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);

@@ -41,6 +41,9 @@ struct access_ring {
 	struct access_record entries[ACCESS_RING_SIZE];
 };
 
+/* Makes an empty ring. */
+void access_init(struct access_ring *ring);
+
 /* False when the ring is full; the record is then counted as dropped. */
 bool access_push(struct access_ring *ring, const struct access_record *record);
 bool access_pop(struct access_ring *ring, struct access_record *ret_record);

@@ -121,8 +121,7 @@ static bool is_live(const struct sockaddr_any *address)
 	return live;
 }
 
-/* Removes what a dead process left; only a socket, never another kind of file. */
-static void remove_stale(const struct sockaddr_any *address)
+void socket_remove_stale(const struct sockaddr_any *address)
 {
 	struct stat status;
 
@@ -138,7 +137,7 @@ static int bind_local(int fd, const struct listen_spec *spec)
 {
 	const struct sockaddr_any *address = &spec->address;
 
-	remove_stale(address);
+	socket_remove_stale(address);
 	if (bind(fd, &address->generic, address->length) < 0) {
 		return -errno;
 	}
@@ -196,6 +195,7 @@ fail_close:
 int socket_prove_free(const struct listen_spec *spec, struct error *err)
 {
 	struct listen_spec alone = *spec;
+	char text[SOCKADDR_TEXT_MAX];
 	int fd;
 	int r;
 
@@ -203,11 +203,17 @@ int socket_prove_free(const struct listen_spec *spec, struct error *err)
 		return 0;
 	}
 	alone.share_port = false;
-	r = socket_listen(&alone, &fd, err);
-	if (r == 0) {
-		(void)close(fd);
+	fd = socket(spec->address.generic.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		return error_set(err, errno, "%s: cannot open a socket", sockaddr_text(&spec->address, text));
 	}
-	return r;
+	/* Never listens: a client that came at this moment would be lost. */
+	r = set_listen_options(fd, &alone);
+	if (r == 0 && bind(fd, &spec->address.generic, spec->address.length) < 0) {
+		r = -errno;
+	}
+	(void)close(fd);
+	return r < 0 ? error_set(err, -r, "%s: cannot bind", sockaddr_text(&spec->address, text)) : 0;
 }
 
 int socket_connect(const struct sockaddr_any *address, const struct connect_spec *spec, int *ret_fd)

@@ -46,6 +46,12 @@ int socket_listen(const struct listen_spec *spec, int *ret_fd, struct error *err
 int socket_prove_free(const struct listen_spec *spec, struct error *err);
 
 /*
+ * Removes the file of a UNIX socket that nobody accepts on any more; never a live one, nor another
+ * kind of file.
+ */
+void socket_remove_stale(const struct sockaddr_any *address);
+
+/*
  * Starts a non-blocking connect. Returns 0 when it is done or under way (the caller owns *ret_fd)
  * or a negative errno with nothing left open.
  */
