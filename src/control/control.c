@@ -1,0 +1,530 @@
+#include "control/control.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "control/control_internal.h"
+#include "control/event_line.h"
+#include "model/shm.h"
+#include "model/snapshot.h"
+#include "os/clock.h"
+#include "os/notify.h"
+
+enum { EVENTS_PER_TURN = 64, COMMAND_TRIES = 1000 };
+
+static const uint64_t MS_NS = 1000000;
+static const uint64_t DRAIN_LOOK_NS = 1000 * 1000000ULL; /* in case a report is lost */
+static const uint64_t MEMORY_RETRY_NS = 100 * 1000000ULL;
+
+static void nap(void)
+{
+	const struct timespec millisecond = {.tv_nsec = 1000000};
+
+	(void)nanosleep(&millisecond, NULL);
+}
+
+/*
+ * A ring is full only when its worker has not turned its loop for hundreds of commands: waits for
+ * it, but not for ever.
+ */
+void control_command(struct control *control, const struct command *command)
+{
+	for (uint32_t worker = 0; worker < control->setup.shm->workers; worker++) {
+		struct command_ring *ring = &control->setup.shm->commands[worker];
+		int tries = 0;
+
+		while (!command_push(ring, command) && tries < COMMAND_TRIES) {
+			(void)eventfd_write(control->setup.worker_fds[worker], 1);
+			nap();
+			tries++;
+		}
+		(void)eventfd_write(control->setup.worker_fds[worker], 1);
+	}
+}
+
+static void cut_failed(struct control *control)
+{
+	for (uint32_t i = 0; i < control->registry.backend_count && control->cut_count > 0; i++) {
+		const struct command command = {
+			.kind = COMMAND_CUT_SLOT,
+			.argument = control->registry.backends[i].slot,
+			.reason = CLOSE_KILLED,
+		};
+
+		if (control->cut[i]) {
+			control->cut[i] = false;
+			control->cut_count--;
+			control_command(control, &command);
+		}
+	}
+}
+
+/* Returns false when there is no memory for a snapshot. */
+static bool publish_changes(struct control *control)
+{
+	struct snapshot_store *store = control->setup.store;
+	const struct snapshot *current = snapshot_current(store);
+	struct snapshot *next = registry_build(&control->registry, control->version + 1);
+
+	if (next == NULL) {
+		return false;
+	}
+	control->registry.changed = false;
+	if (current != NULL && builder_same(current, next)) {
+		snapshot_free(next);
+		return true;
+	}
+	control->version++;
+	snapshot_publish(store, next);
+	counter_set(&control->setup.shm->header->process.snapshot_version, control->version);
+	snapshot_reclaim(store);
+	return true;
+}
+
+/*
+ * The sessions of a failed backend are cut after the grace period, when no worker starts another
+ * one on it.
+ */
+void control_publish(struct control *control, uint64_t now_ns)
+{
+	while (control->registry.changed || control->registry.ungraced_count > 0) {
+		if (control->registry.changed && !publish_changes(control)) {
+			control->failed_snapshot = true;
+			return;
+		}
+		control->failed_snapshot = false;
+		registry_grace(&control->registry, now_ns);
+	}
+	cut_failed(control);
+}
+
+static void on_step(void *context, uint32_t backend, const struct health_step *step)
+{
+	struct control *control = context;
+	const struct registry_backend *entry = &control->registry.backends[backend];
+	const struct config_pool *pool = control->registry.pools[entry->pool].config;
+	const uint64_t now_ns = clock_monotonic_ns();
+
+	if ((step->actions & HEALTH_DO_REST) != 0) {
+		probe_stop(&control->prober, backend);
+	}
+	if ((step->actions & HEALTH_DO_PROBE) != 0) {
+		probe_start(&control->prober, backend, now_ns);
+	}
+	if ((step->actions & HEALTH_DO_CONFIRM) != 0) {
+		probe_once(&control->prober, backend, now_ns);
+	}
+	if (step->from == HEALTH_HEALTHY && step->to != HEALTH_HEALTHY &&
+		pool->on_unhealthy == CONFIG_CLOSE && !control->cut[backend]) {
+		control->cut[backend] = true;
+		control->cut_count++;
+	}
+}
+
+static void on_outcome(struct control *control, uint32_t backend,
+	const struct probe_outcome *outcome, uint64_t now_ns)
+{
+	struct slot *slot = &control->setup.shm->slots[control->registry.backends[backend].slot];
+	const struct observation observation = {
+		.signal = outcome->result == CHECK_SUCCESS ? SIGNAL_PROBE_SUCCESS
+							   : SIGNAL_PROBE_FAILURE,
+		.cause = CAUSE_PROBE,
+		.reason = outcome->reason,
+		.now_ns = now_ns,
+		.started_ns = outcome->started_ns,
+	};
+
+	counter_add(&slot->checks[outcome->result], 1);
+	if (outcome->evidence) {
+		registry_feed(&control->registry, backend, &observation);
+	}
+}
+
+static void run_timers(struct control *control, uint64_t now_ns)
+{
+	struct timer *timer;
+
+	while ((timer = timers_take(&control->timers, now_ns)) != NULL) {
+		const uint32_t backend = timer->index;
+		struct probe_outcome outcome;
+
+		if (timer->kind == TIMER_RESOLVE) {
+			control_on_resolve_timer(control, backend);
+		} else if (probe_on_timer(&control->prober, backend,
+				   &control->registry.places[backend].address, now_ns, &outcome)) {
+			on_outcome(control, backend, &outcome, now_ns);
+		}
+	}
+}
+
+static void refuse_signal(const char *event, const char *what)
+{
+	log_message(
+		LOG_WARN, event, "%s is not available in this version; nothing has changed", what);
+}
+
+static void on_signals(struct control *control)
+{
+	struct signalfd_siginfo info;
+
+	while (read(control->setup.signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+		switch ((int)info.ssi_signo) {
+		case SIGTERM:
+		case SIGINT:
+			control->stop_signals++;
+			break;
+		case SIGUSR1:
+			control->setup.reopen_logs(control->setup.context);
+			break;
+		case SIGHUP:
+			refuse_signal("reload_refused", "a reload");
+			break;
+		case SIGUSR2:
+			refuse_signal("upgrade_refused", "an upgrade in place");
+			break;
+		default:
+			break;
+		}
+	}
+}
+
+static void record_process(struct control *control, enum event_kind kind, const char *detail)
+{
+	struct event event = {
+		.kind = kind,
+		.cause = kind == EVENT_PROCESS_STOPPING ? CAUSE_SIGNAL : CAUSE_NONE,
+		.generation = control->registry.generation,
+		.sessions = shm_sessions(control->setup.shm),
+	};
+
+	(void)snprintf(event.detail, sizeof event.detail, "%s", detail);
+	event_record(&control->events, &event);
+}
+
+static void set_listeners(struct control *control, bool open)
+{
+	for (uint32_t i = 0; i < control->registry.listener_count; i++) {
+		const struct builder_listener *listener = &control->registry.listeners[i];
+		struct event event = {
+			.kind = open ? EVENT_LISTENER_OPENED : EVENT_LISTENER_CLOSED,
+			.cause = open ? CAUSE_CONFIGURATION : CAUSE_SIGNAL,
+			.subject = listener->id,
+			.generation = control->registry.generation,
+		};
+
+		(void)snprintf(event.name, sizeof event.name, "%s", listener->config->name);
+		(void)snprintf(event.pool, sizeof event.pool, "%s",
+			control->registry.config->pools[listener->config->pool].name);
+		atomic_store_explicit(&control->setup.shm->listeners[listener->id].open,
+			open ? 1 : 0, memory_order_release);
+		event_record(&control->events, &event);
+	}
+}
+
+static void set_phase(struct control *control, enum process_phase phase)
+{
+	atomic_store_explicit(
+		&control->setup.shm->header->process.phase, (uint32_t)phase, memory_order_release);
+}
+
+static uint32_t listeners_open(const struct shm *shm)
+{
+	uint32_t open = 0;
+
+	for (uint32_t worker = 0; worker < shm->workers; worker++) {
+		open += atomic_load_explicit(
+			&shm->worker_states[worker].listeners_open, memory_order_acquire);
+	}
+	return open;
+}
+
+static bool all_stopped(const struct shm *shm)
+{
+	for (uint32_t worker = 0; worker < shm->workers; worker++) {
+		if (atomic_load_explicit(
+			    &shm->worker_states[worker].stopped, memory_order_acquire) == 0) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void leave(struct control *control)
+{
+	static const struct command exit = {.kind = COMMAND_EXIT, .reason = CLOSE_DRAIN};
+
+	control->cut_sessions = shm_sessions(control->setup.shm);
+	control_command(control, &exit);
+	while (!all_stopped(control->setup.shm)) {
+		nap();
+	}
+	set_listeners(control, false);
+	set_phase(control, PHASE_STOPPED);
+	record_process(control, EVENT_PROCESS_STOPPED, "");
+}
+
+/* Returns whether the process has stopped. */
+static bool step_stop(struct control *control, uint64_t now_ns)
+{
+	static const struct command refuse = {.kind = COMMAND_STOP_ACCEPTING};
+	const struct stop_input input = {
+		.now_ns = now_ns,
+		.signals = control->stop_signals,
+		.listeners_open = listeners_open(control->setup.shm),
+		.sessions = shm_sessions(control->setup.shm),
+	};
+	const unsigned actions = stop_step(&control->stop, &input);
+
+	control->stop_signals = 0;
+	if (actions == STOP_DO_NOTHING) {
+		return false;
+	}
+	if ((actions & STOP_DO_ANNOUNCE) != 0) {
+		notify_systemd("STOPPING=1\nSTATUS=stopping");
+		record_process(control, EVENT_PROCESS_STOPPING, "");
+	}
+	set_phase(control, control->stop.phase);
+	if ((actions & STOP_DO_REFUSE) != 0) {
+		control_command(control, &refuse);
+	}
+	if ((actions & STOP_DO_EXIT) != 0) {
+		leave(control);
+		return true;
+	}
+	return false;
+}
+
+static int sleep_ms(const struct control *control, uint64_t now_ns)
+{
+	uint64_t next = timers_next(&control->timers);
+	const uint64_t stop_ns = stop_next_ns(&control->stop, now_ns);
+
+	next = stop_ns < next ? stop_ns : next;
+	if (control->registry.draining > 0 && now_ns + DRAIN_LOOK_NS < next) {
+		next = now_ns + DRAIN_LOOK_NS;
+	}
+	if (control->failed_snapshot && now_ns + MEMORY_RETRY_NS < next) {
+		next = now_ns + MEMORY_RETRY_NS;
+	}
+	if (next == UINT64_MAX) {
+		return -1;
+	}
+	return next <= now_ns ? 0 : (int)((next - now_ns + MS_NS - 1) / MS_NS);
+}
+
+static void dispatch(struct control *control, const struct epoll_event *event, uint64_t now_ns)
+{
+	struct probe_outcome outcome;
+	eventfd_t count;
+
+	switch ((enum control_source)(event->data.u64 >> 32)) {
+	case SOURCE_WAKE:
+		(void)eventfd_read(control->setup.wake_fd, &count);
+		break;
+	case SOURCE_SIGNAL:
+		on_signals(control);
+		break;
+	case SOURCE_RESOLVER:
+		control_on_answers(control, now_ns, false);
+		break;
+	case SOURCE_PROBE:
+		if (probe_on_event(&control->prober, (uint32_t)event->data.u64, event->events,
+			    now_ns, &outcome)) {
+			on_outcome(control, (uint32_t)event->data.u64, &outcome, now_ns);
+		}
+		break;
+	}
+}
+
+static bool turn(struct control *control)
+{
+	struct epoll_event events[EVENTS_PER_TURN];
+	const int count = epoll_wait(control->epoll_fd, events, EVENTS_PER_TURN,
+		sleep_ms(control, clock_monotonic_ns()));
+	const uint64_t now_ns = clock_monotonic_ns();
+
+	for (int i = 0; i < count; i++) {
+		dispatch(control, &events[i], now_ns);
+	}
+	control_take_evidence(control, now_ns);
+	run_timers(control, now_ns);
+	if (count == 0 && control->registry.draining > 0) {
+		registry_check_draining(&control->registry, now_ns);
+	}
+	control_publish(control, now_ns);
+	return step_stop(control, now_ns);
+}
+
+uint64_t control_run(struct control *control)
+{
+	set_listeners(control, true);
+	set_phase(control, PHASE_RUNNING);
+	record_process(control, EVENT_PROCESS_STARTED, "");
+	while (!turn(control)) {
+	}
+	return control->cut_sessions;
+}
+
+static int watch(struct control *control, int fd, enum control_source source)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)source << 32};
+
+	return epoll_ctl(control->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
+}
+
+static bool has_names(const struct registry *registry)
+{
+	for (uint32_t i = 0; i < registry->backend_count; i++) {
+		if (registry->backends[i].config->address.kind == ADDRESS_NAME) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static int open_loop(struct control *control, struct error *err)
+{
+	int r;
+
+	control->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (control->epoll_fd < 0) {
+		return error_set(err, errno, "control: cannot open an epoll");
+	}
+	r = watch(control, control->setup.wake_fd, SOURCE_WAKE);
+	if (r == 0) {
+		r = watch(control, control->setup.signal_fd, SOURCE_SIGNAL);
+	}
+	if (r == 0 && has_names(&control->registry)) {
+		r = resolver_create(control->registry.backend_count, &control->resolver, err);
+		if (r < 0) {
+			return r;
+		}
+		r = watch(control, resolver_fd(control->resolver), SOURCE_RESOLVER);
+	}
+	return r < 0 ? error_set(err, -r, "control: cannot watch") : 0;
+}
+
+static int set_up_probes(struct control *control, struct error *err)
+{
+	const struct registry *registry = &control->registry;
+	const int r = prober_init(
+		&control->prober, registry->backend_count, &control->timers, control->setup.seed);
+
+	if (r < 0) {
+		return error_set(err, -r, "control: cannot set up probes");
+	}
+	control->prober.epoll_fd = control->epoll_fd;
+	control->prober.epoll_tag = SOURCE_PROBE;
+	control->prober.timer_kind = TIMER_PROBE;
+	for (uint32_t i = 0; i < registry->backend_count; i++) {
+		const struct config_health *health =
+			&registry->pools[registry->backends[i].pool].config->health;
+
+		probe_configure(&control->prober, i, health->probe_interval_ms * MS_NS,
+			health->probe_timeout_ms * MS_NS);
+	}
+	return 0;
+}
+
+static int allocate(struct control *control, struct error *err)
+{
+	const uint32_t count = control->registry.backend_count;
+
+	control->resolve_timers = calloc(count, sizeof *control->resolve_timers);
+	control->seen = calloc(count, sizeof *control->seen);
+	control->cut = calloc(count, sizeof *control->cut);
+	if (control->resolve_timers == NULL || control->seen == NULL || control->cut == NULL ||
+		timers_init(&control->timers, 2 * count) < 0) {
+		return error_set(err, ENOMEM, "control: cannot start");
+	}
+	return 0;
+}
+
+/* What a load of the configuration leaves in the metrics. */
+static void note_configuration(struct control *control)
+{
+	struct process_state *process = &control->setup.shm->header->process;
+	struct event event = {
+		.kind = EVENT_CONFIG_LOADED,
+		.cause = CAUSE_CONFIGURATION,
+		.generation = control->registry.generation,
+	};
+
+	counter_set(&process->config_generation, control->registry.generation);
+	counter_set(&process->reload_wall_ns, clock_wall_ns());
+	atomic_store_explicit(&process->reload_successful, 1, memory_order_release);
+	(void)snprintf(event.detail, sizeof event.detail, "%u listeners, %u pools, %u backends",
+		control->registry.listener_count, control->registry.pool_count,
+		control->registry.backend_count);
+	event_record(&control->events, &event);
+}
+
+int control_create(
+	const struct control_setup *setup, struct control **ret_control, struct error *err)
+{
+	struct control *control = calloc(1, sizeof *control);
+	int r;
+
+	if (control == NULL) {
+		return error_set(err, ENOMEM, "control: cannot start");
+	}
+	control->setup = *setup;
+	control->epoll_fd = -1;
+	control->events = (struct event_log){.ring = setup->shm->events, .listener = event_line};
+	stop_init(&control->stop, setup->config->lame_duck_ms * MS_NS,
+		setup->config->drain_ms * MS_NS);
+	r = registry_init(&control->registry, setup->shm, setup->config, &control->events,
+		clock_monotonic_ns(), err);
+	if (r < 0) {
+		free(control);
+		return r;
+	}
+	r = allocate(control, err);
+	r = r < 0 ? r : open_loop(control, err);
+	r = r < 0 ? r : set_up_probes(control, err);
+	if (r < 0) {
+		control_free(control);
+		return r;
+	}
+	note_configuration(control);
+	registry_set_on_step(&control->registry, on_step, control);
+	if (control->resolver != NULL) {
+		control_resolve_at_start(control);
+	}
+	control_publish(control, clock_monotonic_ns());
+	if (control->failed_snapshot) {
+		control_free(control);
+		return error_set(err, ENOMEM, "control: cannot build the first snapshot");
+	}
+	*ret_control = control;
+	return 0;
+}
+
+void control_free(struct control *control)
+{
+	if (control == NULL) {
+		return;
+	}
+	prober_done(&control->prober);
+	timers_done(&control->timers);
+	resolver_free(control->resolver);
+	registry_done(&control->registry);
+	free(control->resolve_timers);
+	free(control->seen);
+	free(control->cut);
+	if (control->epoll_fd >= 0) {
+		(void)close(control->epoll_fd);
+	}
+	free(control);
+}

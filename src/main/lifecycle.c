@@ -1,0 +1,345 @@
+#include "main/lifecycle.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "control/control.h"
+#include "main/exit_code.h"
+#include "main/plane.h"
+#include "main/sockets.h"
+#include "model/shm.h"
+#include "model/snapshot.h"
+#include "observe/log_writer.h"
+#include "observe/observe.h"
+#include "os/clock.h"
+#include "os/notify.h"
+#include "os/privilege.h"
+#include "os/thread.h"
+
+enum {
+	DESCRIPTORS_WANTED = 1024 * 1024,
+	DESCRIPTORS_RESERVED = 512, /* for all that is no session: pipes, logs, probes, metrics */
+	LOG_FLUSH_MS = 1000,
+};
+
+/* All that runs. Made in this order, and undone in the reverse one. */
+struct process {
+	struct config config; /* a flat copy, with what was 0 for "find out" filled in */
+	struct log_writer *log;
+	struct log_writer *access_log; /* the log itself where there is no file of its own */
+	struct shm shm;
+	struct sockets sockets;
+	struct snapshot_store store;
+	struct plane plane;
+	struct control *control;
+	struct observe *observe;
+	int signal_fd;
+};
+
+static int exit_code_of(int error)
+{
+	switch (error) {
+	case EACCES:
+	case EPERM:
+		return EXIT_CODE_PERMISSION;
+	case ENOMEM:
+	case EMFILE:
+	case ENFILE:
+	case ENOSPC:
+		return EXIT_CODE_LIMIT;
+	default:
+		return EXIT_CODE_REFUSED;
+	}
+}
+
+static uint32_t smaller(uint64_t a, uint64_t b)
+{
+	return (uint32_t)(a < b ? a : b);
+}
+
+/* Two descriptors per session, and some for everything else. */
+static uint32_t sessions_for(uint64_t descriptors)
+{
+	const uint64_t usable =
+		descriptors > 2 * DESCRIPTORS_RESERVED ? descriptors - DESCRIPTORS_RESERVED
+						       : descriptors / 2;
+
+	return smaller(usable / 2, SESSIONS_MAX);
+}
+
+static void settle_numbers(struct config *config)
+{
+	const uint64_t wanted = config->server.max_sessions == 0
+		? DESCRIPTORS_WANTED
+		: 2 * (uint64_t)config->server.max_sessions + DESCRIPTORS_RESERVED;
+	const uint64_t descriptors = privilege_raise_descriptors(wanted);
+
+	if (config->server.workers == 0) {
+		config->server.workers = thread_cpu_count();
+	}
+	config->server.workers = smaller(config->server.workers, WORKERS_MAX);
+	if (config->server.max_sessions == 0) {
+		config->server.max_sessions = sessions_for(descriptors);
+	}
+	config->server.max_sessions = smaller(config->server.max_sessions, SESSIONS_MAX);
+}
+
+static int open_log(const char *path, uint32_t format, counter_t *dropped,
+	struct log_writer **ret_writer, struct error *err)
+{
+	static const enum log_writer_format formats[] = {
+		[CONFIG_FORMAT_AUTO] = LOG_WRITER_AUTO,
+		[CONFIG_FORMAT_TEXT] = LOG_WRITER_TEXT,
+		[CONFIG_FORMAT_JSON] = LOG_WRITER_JSON,
+	};
+	const struct log_writer_setup setup = {
+		.path = path,
+		.format = formats[format],
+		.journal_stream = secure_getenv("JOURNAL_STREAM"),
+		.dropped = dropped,
+	};
+
+	return log_writer_open(&setup, ret_writer, err);
+}
+
+static int open_logs(struct process *process, struct error *err)
+{
+	static const enum log_level levels[] = {
+		[CONFIG_LOG_DEBUG] = LOG_DEBUG,
+		[CONFIG_LOG_INFO] = LOG_INFO,
+		[CONFIG_LOG_WARN] = LOG_WARN,
+		[CONFIG_LOG_ERROR] = LOG_ERROR,
+	};
+	const struct config *config = &process->config;
+	counter_t *dropped = &process->shm.header->process.log_lines_dropped;
+	int r = open_log(config->logging.file, config->logging.format, dropped, &process->log, err);
+
+	if (r < 0) {
+		return r;
+	}
+	log_set_up(levels[config->logging.level], log_writer_format(process->log), log_writer_sink,
+		process->log);
+	process->access_log = process->log;
+	if (config->access_log.enabled && config->access_log.file != NULL) {
+		process->access_log = NULL;
+		r = open_log(config->access_log.file, config->logging.format, dropped,
+			&process->access_log, err);
+	}
+	return r;
+}
+
+static void close_logs(struct process *process)
+{
+	if (process->access_log != process->log) {
+		log_writer_close(process->access_log, LOG_FLUSH_MS);
+	}
+	log_writer_close(process->log, LOG_FLUSH_MS);
+}
+
+static void reopen_logs(void *context)
+{
+	struct process *process = context;
+
+	log_writer_reopen(process->log);
+	if (process->access_log != process->log) {
+		log_writer_reopen(process->access_log);
+	}
+}
+
+/* From here on signals wait in a descriptor; a dead peer is an errno, never a signal. */
+static int open_signals(struct process *process, struct error *err)
+{
+	sigset_t set;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGHUP);
+	(void)sigaddset(&set, SIGUSR1);
+	(void)sigaddset(&set, SIGUSR2);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	process->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	return process->signal_fd < 0 ? error_set(err, errno, "cannot wait for signals") : 0;
+}
+
+static int start_control(struct process *process, struct error *err)
+{
+	const struct control_setup setup = {
+		.shm = &process->shm,
+		.store = &process->store,
+		.config = &process->config,
+		.wake_fd = process->plane.control_fd,
+		.worker_fds = process->plane.wake_fds,
+		.signal_fd = process->signal_fd,
+		.seed = clock_monotonic_ns(),
+		.reopen_logs = reopen_logs,
+		.context = process,
+	};
+
+	return control_create(&setup, &process->control, err);
+}
+
+static int start_observe(struct process *process, struct error *err)
+{
+	const struct config *config = &process->config;
+	const struct observe_setup setup = {
+		.shm = &process->shm,
+		.store = &process->store,
+		.version = LOBLE_VERSION,
+		.serve_metrics = config->metrics.enabled,
+		.metrics_address = config->metrics.address,
+		.access_rings = config->access_log.enabled ? process->plane.access : NULL,
+		.access_writer = process->access_log,
+	};
+
+	return observe_start(&setup, &process->observe, err);
+}
+
+static void say_started(const struct process *process)
+{
+	struct log_line line;
+	char status[128];
+
+	log_begin(&line, LOG_INFO, "started");
+	log_text(&line, "version", LOBLE_VERSION);
+	log_number(&line, "pid", (uint64_t)getpid());
+	log_number(&line, "workers", process->config.server.workers);
+	log_number(&line, "max_sessions", process->config.server.max_sessions);
+	log_number(&line, "listeners", process->config.listener_count);
+	log_number(&line, "pools", process->config.pool_count);
+	log_end(&line);
+	(void)snprintf(status, sizeof status, "READY=1\nSTATUS=%u listeners, %u pools",
+		process->config.listener_count, process->config.pool_count);
+	notify_systemd(status);
+}
+
+static void run(struct process *process)
+{
+	struct log_line line;
+	uint64_t cut;
+
+	say_started(process);
+	cut = control_run(process->control);
+	plane_join(&process->plane);
+	log_begin(&line, cut > 0 ? LOG_WARN : LOG_INFO, "stopped");
+	log_number(&line, "sessions_cut", cut);
+	log_end(&line);
+}
+
+static int make_memory(struct process *process, struct error *err)
+{
+	snapshot_store_init(&process->store);
+	return shm_create(process->config.server.workers, process->config.server.max_sessions,
+		&process->shm, err);
+}
+
+static void drop_memory(struct process *process)
+{
+	snapshot_store_done(&process->store);
+	shm_destroy(&process->shm);
+}
+
+static int open_sockets(struct process *process, struct error *err)
+{
+	return sockets_open(&process->config, &process->shm, &process->sockets, err);
+}
+
+static void close_sockets(struct process *process)
+{
+	sockets_close(&process->sockets);
+	sockets_unlink(&process->config);
+}
+
+static int drop_rights(struct process *process, struct error *err)
+{
+	return privilege_drop(process->config.server.user, process->config.server.group, err);
+}
+
+static void close_signals(struct process *process)
+{
+	(void)close(process->signal_fd);
+}
+
+static int make_plane(struct process *process, struct error *err)
+{
+	return plane_create(&process->config, &process->shm, &process->store, &process->sockets,
+		&process->plane, err);
+}
+
+static void free_plane(struct process *process)
+{
+	plane_free(&process->plane);
+}
+
+static void stop_control(struct process *process)
+{
+	control_free(process->control);
+}
+
+static void stop_observe(struct process *process)
+{
+	observe_stop(process->observe);
+}
+
+static int start_plane(struct process *process, struct error *err)
+{
+	return plane_start(&process->plane, &process->shm, err);
+}
+
+/*
+ * The start, in order; the stop is the reverse. Ports are bound while we may, then the rights go,
+ * then threads start. Metrics come before the workers, so that nothing fails once clients are
+ * being served.
+ */
+static const struct stage {
+	int (*start)(struct process *process, struct error *err);
+	void (*stop)(struct process *process);
+} stages[] = {
+	{make_memory, drop_memory},
+	{open_sockets, close_sockets},
+	{drop_rights, NULL},
+	{open_logs, close_logs},
+	{open_signals, close_signals},
+	{make_plane, free_plane},
+	{start_control, stop_control},
+	{start_observe, stop_observe},
+	{start_plane, NULL},
+};
+
+int lifecycle_run(const struct config *config)
+{
+	struct process process = {.config = *config, .signal_fd = -1};
+	struct error err = {.code = 0};
+	size_t started = 0;
+	int r = 0;
+
+	settle_numbers(&process.config);
+	while (started < ARRAY_COUNT(stages)) {
+		r = stages[started].start(&process, &err);
+		if (r < 0) {
+			break;
+		}
+		started++;
+	}
+	if (r == 0) {
+		run(&process);
+	} else {
+		(void)fprintf(stderr, "loble: error: %s\n", err.text);
+	}
+	while (started > 0) {
+		started--;
+		if (stages[started].stop != NULL) {
+			stages[started].stop(&process);
+		}
+	}
+	return r == 0 ? EXIT_CODE_DONE : exit_code_of(-r);
+}

@@ -1,0 +1,125 @@
+#include "main/plane.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "config/config.h"
+#include "model/access.h"
+#include "model/shm.h"
+#include "os/clock.h"
+
+static uint64_t random_seed(void)
+{
+	uint64_t seed;
+
+	if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != sizeof seed) {
+		seed = clock_monotonic_ns();
+	}
+	return seed;
+}
+
+static int make_worker(const struct config *config, struct shm *shm,
+	const struct snapshot_store *store, struct sockets *sockets, struct plane *plane,
+	uint32_t index, struct error *err)
+{
+	struct listen_socket *share = sockets_of(sockets, index);
+	struct worker_setup setup = {
+		.index = index,
+		.shm = shm,
+		.store = store,
+		.max_sessions = config->server.max_sessions,
+		.access_sample = config->access_log.sample,
+		.connect = {.keepalive_s = (uint32_t)((config->keepalive_ms + 999) / 1000)},
+		.control_fd = plane->control_fd,
+		.seed = random_seed(),
+		.socket_count = sockets->count,
+		.sockets = share,
+	};
+	int r;
+
+	plane->wake_fds[index] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (plane->wake_fds[index] < 0) {
+		return error_set(err, errno, "cannot make worker %u", index);
+	}
+	setup.wake_fd = plane->wake_fds[index];
+	if (config->access_log.enabled) {
+		plane->access[index] =
+			aligned_alloc(CACHE_LINE, sizeof(struct access_ring));
+		if (plane->access[index] == NULL) {
+			return error_set(err, ENOMEM, "cannot make worker %u", index);
+		}
+		access_init(plane->access[index]);
+		setup.access = plane->access[index];
+	}
+	r = worker_create(&setup, &plane->workers[index], err);
+	for (uint32_t i = 0; i < sockets->count; i++) {
+		share[i].fd = -1; /* the worker's now, whatever happened */
+	}
+	return r;
+}
+
+int plane_create(const struct config *config, struct shm *shm, const struct snapshot_store *store,
+	struct sockets *sockets, struct plane *ret_plane, struct error *err)
+{
+	struct plane plane = {.worker_count = shm->workers};
+	int r = 0;
+
+	for (uint32_t i = 0; i < WORKERS_MAX; i++) {
+		plane.wake_fds[i] = -1;
+	}
+	plane.control_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (plane.control_fd < 0) {
+		return error_set(err, errno, "cannot make the workers");
+	}
+	for (uint32_t i = 0; r == 0 && i < plane.worker_count; i++) {
+		r = make_worker(config, shm, store, sockets, &plane, i, err);
+	}
+	if (r < 0) {
+		plane_free(&plane);
+		return r;
+	}
+	*ret_plane = plane;
+	return 0;
+}
+
+int plane_start(struct plane *plane, struct shm *shm, struct error *err)
+{
+	const struct command leave = {.kind = COMMAND_EXIT, .reason = CLOSE_DRAIN};
+
+	while (plane->started < plane->worker_count) {
+		const int r = worker_start(plane->workers[plane->started], err);
+
+		if (r < 0) {
+			for (uint32_t i = 0; i < plane->started; i++) {
+				(void)command_push(&shm->commands[i], &leave);
+				(void)eventfd_write(plane->wake_fds[i], 1);
+			}
+			plane_join(plane);
+			return r;
+		}
+		plane->started++;
+	}
+	return 0;
+}
+
+void plane_join(struct plane *plane)
+{
+	for (uint32_t i = 0; i < plane->started; i++) {
+		worker_join(plane->workers[i]);
+	}
+	plane->started = 0;
+}
+
+void plane_free(struct plane *plane)
+{
+	for (uint32_t i = 0; i < plane->worker_count; i++) {
+		worker_free(plane->workers[i]);
+		free(plane->access[i]);
+		socket_close(plane->wake_fds[i]);
+	}
+	socket_close(plane->control_fd);
+}

@@ -1,0 +1,39 @@
+/*
+ * The data plane as a whole: all workers of the process, and what they are given.
+ *
+ * Owner and thread: the first thread.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "data/worker.h"
+#include "main/sockets.h"
+
+struct access_ring;
+struct config;
+struct error;
+
+struct plane {
+	uint32_t worker_count;
+	uint32_t started;
+	int control_fd;                   /* owned: workers wake control through it */
+	int wake_fds[WORKERS_MAX];        /* owned: control wakes a worker */
+	struct worker *workers[WORKERS_MAX];
+	struct access_ring *access[WORKERS_MAX]; /* owned; NULL: no access log */
+};
+
+/*
+ * Makes the workers; they take their share of `sockets`. Returns 0 or a negative errno with
+ * nothing left behind but the sockets that no worker has taken.
+ */
+int plane_create(const struct config *config, struct shm *shm, const struct snapshot_store *store,
+	struct sockets *sockets, struct plane *ret_plane, struct error *err);
+
+/* Starts their threads. When one fails, those that run are told to exit. */
+int plane_start(struct plane *plane, struct shm *shm, struct error *err);
+
+/* Waits for all threads: they have been told to exit. */
+void plane_join(struct plane *plane);
+
+void plane_free(struct plane *plane);

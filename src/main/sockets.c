@@ -1,0 +1,183 @@
+#include "main/sockets.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "config/config.h"
+#include "model/shm.h"
+
+/* ":80" stands for two addresses. */
+enum { ADDRESSES_MAX = 2 };
+
+static void any_address(int family, uint16_t port, struct sockaddr_any *ret_address)
+{
+	*ret_address = (struct sockaddr_any){.length = sizeof ret_address->ip4};
+	if (family == AF_INET) {
+		ret_address->ip4.sin_family = AF_INET;
+		ret_address->ip4.sin_port = htons(port);
+		return;
+	}
+	ret_address->length = sizeof ret_address->ip6;
+	ret_address->ip6.sin6_family = AF_INET6;
+	ret_address->ip6.sin6_addr = in6addr_any;
+	ret_address->ip6.sin6_port = htons(port);
+}
+
+/* Whether the system knows IPv6 at all: ":80" is 0.0.0.0 alone where it does not. */
+static bool has_ip6(void)
+{
+	const int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	socket_close(fd);
+	return fd >= 0;
+}
+
+static uint32_t addresses_of(
+	const struct config_listener *listener, struct sockaddr_any ret[static ADDRESSES_MAX])
+{
+	if (listener->address.kind != ADDRESS_ANY) {
+		ret[0] = listener->address.numeric;
+		return 1;
+	}
+	any_address(AF_INET, listener->address.port, &ret[0]);
+	any_address(AF_INET6, listener->address.port, &ret[1]);
+	return has_ip6() ? 2 : 1;
+}
+
+static struct listen_spec spec_of(const struct config *config,
+	const struct config_listener *listener, const struct sockaddr_any *address)
+{
+	return (struct listen_spec){
+		.address = *address,
+		.backlog = listener->backlog > INT32_MAX ? INT32_MAX : (int)listener->backlog,
+		.share_port = true,
+		.freebind = listener->freebind,
+		.mode = listener->mode,
+		.keepalive_s = (uint32_t)((config->keepalive_ms + 999) / 1000),
+		.max_buffered = listener->max_buffered,
+	};
+}
+
+/* The socket of the n-th worker: one of its own, or for a UNIX socket a duplicate of the first. */
+static int open_for(const struct listen_spec *spec, const struct listen_socket *first, int *ret_fd,
+	struct error *err)
+{
+	if (first == NULL || spec->address.generic.sa_family != AF_UNIX) {
+		return socket_listen(spec, ret_fd, err);
+	}
+	*ret_fd = dup(first->fd);
+	return *ret_fd < 0 ? error_set(err, errno, "cannot share a listening socket") : 0;
+}
+
+/* One address for all workers, as socket number `number` of each. */
+static int open_address(struct sockets *sockets, uint32_t number, uint32_t listener,
+	const struct listen_spec *spec, struct error *err)
+{
+	const struct listen_socket *first = NULL;
+	int r = socket_prove_free(spec, err);
+
+	for (uint32_t worker = 0; r == 0 && worker < sockets->worker_count; worker++) {
+		struct listen_socket *socket = &sockets_of(sockets, worker)[number];
+
+		r = open_for(spec, first, &socket->fd, err);
+		socket->listener = listener;
+		socket->local = spec->address.generic.sa_family == AF_UNIX;
+		first = first == NULL ? socket : first;
+	}
+	return r;
+}
+
+static uint32_t count_addresses(const struct config *config)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < config->listener_count; i++) {
+		struct sockaddr_any addresses[ADDRESSES_MAX];
+
+		count += addresses_of(&config->listeners[i], addresses);
+	}
+	return count;
+}
+
+static int open_listener(const struct config *config, const struct config_listener *listener,
+	struct shm *shm, struct sockets *sockets, uint32_t *number, struct error *err)
+{
+	struct sockaddr_any addresses[ADDRESSES_MAX];
+	const uint32_t count = addresses_of(listener, addresses);
+	const int index = shm_listener_index(shm, listener->name);
+	struct error why;
+
+	if (index < 0) {
+		return error_say(err, ENOSPC, "more than %d listeners", LISTENERS_MAX);
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		const struct listen_spec spec = spec_of(config, listener, &addresses[i]);
+		const int r = open_address(sockets, *number, (uint32_t)index, &spec, &why);
+
+		if (r < 0) {
+			return error_say(err, -r, "listener \"%s\": %s", listener->name, why.text);
+		}
+		(*number)++;
+	}
+	return 0;
+}
+
+int sockets_open(const struct config *config, struct shm *shm, struct sockets *ret_sockets,
+	struct error *err)
+{
+	struct sockets sockets = {
+		.worker_count = shm->workers,
+		.count = count_addresses(config),
+	};
+	const size_t total = (size_t)sockets.count * sockets.worker_count;
+	uint32_t number = 0;
+
+	sockets.sockets = calloc(total, sizeof *sockets.sockets);
+	if (sockets.sockets == NULL) {
+		return error_set(err, ENOMEM, "cannot open the listeners");
+	}
+	for (size_t i = 0; i < total; i++) {
+		sockets.sockets[i].fd = -1;
+	}
+	for (uint32_t i = 0; i < config->listener_count; i++) {
+		const int r = open_listener(
+			config, &config->listeners[i], shm, &sockets, &number, err);
+
+		if (r < 0) {
+			sockets_close(&sockets);
+			return r;
+		}
+	}
+	assert(number == sockets.count);
+	*ret_sockets = sockets;
+	return 0;
+}
+
+struct listen_socket *sockets_of(struct sockets *sockets, uint32_t worker)
+{
+	return &sockets->sockets[(size_t)worker * sockets->count];
+}
+
+void sockets_close(struct sockets *sockets)
+{
+	for (size_t i = 0; i < (size_t)sockets->count * sockets->worker_count; i++) {
+		socket_close(sockets->sockets[i].fd);
+	}
+	free(sockets->sockets);
+	*sockets = (struct sockets){.sockets = NULL};
+}
+
+void sockets_unlink(const struct config *config)
+{
+	for (uint32_t i = 0; i < config->listener_count; i++) {
+		const struct address *address = &config->listeners[i].address;
+
+		/* Another process may have taken the path over meanwhile: then it is live. */
+		if (address->kind == ADDRESS_LOCAL) {
+			socket_remove_stale(&address->numeric);
+		}
+	}
+}
