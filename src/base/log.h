@@ -29,13 +29,14 @@ enum { LOG_LINE_MAX = 2048 };
 struct log_line {
 	bool active; /* false: below the level, all calls do nothing */
 	bool truncated;
+	enum log_level level;
 	enum log_format format;
 	size_t length;
 	char text[LOG_LINE_MAX];
 };
 
 /* Takes one whole line with its newline. Must not block and must not keep the pointer. */
-typedef void log_sink(const char *line, size_t length, void *context);
+typedef void log_sink(enum log_level level, const char *line, size_t length, void *context);
 
 void log_set_up(enum log_level level, enum log_format format, log_sink *sink, void *context);
 void log_set_level(enum log_level level);
@@ -50,6 +51,16 @@ void log_number(struct log_line *line, const char *key, uint64_t value);
 void log_decimal(struct log_line *line, const char *key, double value); /* three digits */
 void log_flag(struct log_line *line, const char *key, bool value);
 void log_end(struct log_line *line);
+
+/*
+ * For a line that goes elsewhere than to the sink, such as one of the access log: starts it in a
+ * format of its own, and ends it with its newline, so that line->text is whole.
+ */
+void log_begin_as(struct log_line *line, enum log_format format, enum log_level level,
+	const char *event, uint64_t wall_ns);
+void log_finish(struct log_line *line);
+
+const char *log_level_name(enum log_level level); /* "debug", "info", "warn", "error" */
 
 /* The short form: one event and one sentence, as the field `message`. */
 void log_message(enum log_level level, const char *event, const char *format, ...)

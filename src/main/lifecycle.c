@@ -68,9 +68,9 @@ static uint32_t smaller(uint64_t a, uint64_t b)
 /* Two descriptors per session, and some for everything else. */
 static uint32_t sessions_for(uint64_t descriptors)
 {
-	const uint64_t usable =
-		descriptors > 2 * DESCRIPTORS_RESERVED ? descriptors - DESCRIPTORS_RESERVED
-						       : descriptors / 2;
+	const uint64_t usable = descriptors > 2 * DESCRIPTORS_RESERVED
+		? descriptors - DESCRIPTORS_RESERVED
+		: descriptors / 2;
 
 	return smaller(usable / 2, SESSIONS_MAX);
 }

@@ -47,8 +47,7 @@ static int make_worker(const struct config *config, struct shm *shm,
 	}
 	setup.wake_fd = plane->wake_fds[index];
 	if (config->access_log.enabled) {
-		plane->access[index] =
-			aligned_alloc(CACHE_LINE, sizeof(struct access_ring));
+		plane->access[index] = aligned_alloc(CACHE_LINE, sizeof(struct access_ring));
 		if (plane->access[index] == NULL) {
 			return error_set(err, ENOMEM, "cannot make worker %u", index);
 		}

@@ -17,8 +17,8 @@ struct error;
 struct plane {
 	uint32_t worker_count;
 	uint32_t started;
-	int control_fd;                   /* owned: workers wake control through it */
-	int wake_fds[WORKERS_MAX];        /* owned: control wakes a worker */
+	int control_fd;            /* owned: workers wake control through it */
+	int wake_fds[WORKERS_MAX]; /* owned: control wakes a worker */
 	struct worker *workers[WORKERS_MAX];
 	struct access_ring *access[WORKERS_MAX]; /* owned; NULL: no access log */
 };

@@ -143,8 +143,8 @@ int sockets_open(const struct config *config, struct shm *shm, struct sockets *r
 		sockets.sockets[i].fd = -1;
 	}
 	for (uint32_t i = 0; i < config->listener_count; i++) {
-		const int r = open_listener(
-			config, &config->listeners[i], shm, &sockets, &number, err);
+		const int r =
+			open_listener(config, &config->listeners[i], shm, &sockets, &number, err);
 
 		if (r < 0) {
 			sockets_close(&sockets);

@@ -1,0 +1,79 @@
+#include "observe/access_log.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/sockaddr.h"
+#include "model/access.h"
+#include "model/session_record.h"
+#include "model/shm.h"
+#include "observe/log_writer.h"
+
+static const double NS_PER_MS = 1e6;
+
+/* The client as its socket named it: IPv4 that was mapped into IPv6 for keeping is IPv4 again. */
+static void client_text(const struct access_record *record, char text[static SOCKADDR_TEXT_MAX])
+{
+	struct sockaddr_any address = {.length = sizeof address.ip6};
+	struct in6_addr ip6;
+
+	if (record->local) {
+		memcpy(text, "unix", sizeof "unix");
+		return;
+	}
+	memcpy(&ip6, record->client_address, sizeof ip6);
+	if (IN6_IS_ADDR_V4MAPPED(&ip6)) {
+		address.length = sizeof address.ip4;
+		address.ip4.sin_family = AF_INET;
+		memcpy(&address.ip4.sin_addr, record->client_address + 12, 4);
+		memcpy(&address.ip4.sin_port, record->client_address + 16, 2);
+	} else {
+		address.ip6.sin6_family = AF_INET6;
+		address.ip6.sin6_addr = ip6;
+		memcpy(&address.ip6.sin6_port, record->client_address + 16, 2);
+	}
+	sockaddr_text(&address, text);
+}
+
+static void write_line(
+	const struct shm *shm, const struct access_record *record, struct log_writer *writer)
+{
+	char client[SOCKADDR_TEXT_MAX];
+	struct log_line line;
+
+	client_text(record, client);
+	log_begin_as(&line, log_writer_format(writer), LOG_INFO, "session", record->wall_ns);
+	log_text(&line, "listener", shm->listeners[record->listener].identity.name);
+	log_text(&line, "pool", shm->pools[record->pool].identity.name);
+	log_text(&line, "backend",
+		record->slot == RECORD_NONE ? "" : shm->slots[record->slot].identity.name);
+	log_text(&line, "client", client);
+	log_number(&line, "tries", record->tries);
+	log_decimal(&line, "connect_ms", (double)record->connect_ns / NS_PER_MS);
+	log_number(&line, "received_bytes", record->received_bytes);
+	log_number(&line, "sent_bytes", record->sent_bytes);
+	log_decimal(&line, "duration_ms", (double)record->duration_ns / NS_PER_MS);
+	log_text(&line, "closed_by", closed_by_name((enum closed_by)record->by));
+	log_text(&line, "reason", close_reason_name((enum close_reason)record->reason));
+	log_finish(&line);
+	log_writer_put(writer, LOG_INFO, line.text, line.length);
+}
+
+uint32_t access_log_drain(
+	const struct shm *shm, struct access_ring *const *rings, struct log_writer *writer)
+{
+	uint32_t count = 0;
+
+	for (uint32_t worker = 0; worker < shm->workers; worker++) {
+		struct access_record record;
+
+		/* At most a ring's worth: a worker that fills it as fast must not hold us. */
+		for (uint32_t i = 0; i < ACCESS_RING_SIZE && access_pop(rings[worker], &record);
+			i++) {
+			write_line(shm, &record, writer);
+			count++;
+		}
+	}
+	return count;
+}

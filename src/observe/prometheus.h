@@ -1,0 +1,53 @@
+/*
+ * The Prometheus text format, version 0.0.4, written into one growing buffer.
+ *
+ * All samples of a metric follow its HELP and TYPE, so a page is written metric by metric. A page
+ * that ran out of memory swallows what follows and says so at the end.
+ *
+ * Threads: a page belongs to one at a time.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct page {
+	char *text; /* owned; from malloc() */
+	size_t length;
+	size_t limit;
+	bool failed; /* no memory: the page is not whole */
+};
+
+/* Returns an empty page. */
+struct page page_begin(void);
+
+/* Frees the text. */
+void page_done(struct page *page);
+
+/* HELP and TYPE ("counter", "gauge", "histogram") of a metric. */
+void page_metric(struct page *page, const char *name, const char *type, const char *help);
+
+/*
+ * Writes `pool="a",backend="b"` with the values escaped, to be used as the labels of samples.
+ * Returns false when it does not fit. `second_key` may be NULL.
+ */
+bool page_labels(char *text, size_t size, const char *key, const char *value,
+	const char *second_key, const char *second_value);
+
+/*
+ * One sample: name + suffix, the labels (made by page_labels(); may be empty), and one more label
+ * (`key` may be NULL) whose value needs no escaping.
+ */
+struct sample {
+	const char *name;
+	const char *suffix;
+	const char *labels;
+	const char *key;
+	const char *value;
+};
+
+void page_number(struct page *page, const struct sample *sample, uint64_t number);
+
+/* Nanoseconds, written as seconds. */
+void page_seconds(struct page *page, const struct sample *sample, uint64_t ns);
