@@ -1,0 +1,70 @@
+# What everyone types first. The work is done by meson (meson.build) and by scripts/.
+#
+#   make                 builds build/src/main/loble and links it as ./loble
+#   make check           unit tests and lints: no root, no network
+#   make check-system    real processes and real traffic; some tests need root
+#   make lint, format    layers, style, clang-format, clang-tidy; format applies it
+#   make asan, tsan      unit and short system tests under sanitizers
+#   make fuzz T=toml     60 s of one fuzz target, from the corpus in the tree
+#   make cover           line coverage by file; fails under 90 %
+#   make ci              all that a merge runs
+#   make install         to PREFIX (/usr/local), below DESTDIR
+
+PREFIX ?= /usr/local
+T ?=
+S ?= 60
+PYTEST = /usr/bin/python3 -B -m pytest tests/system -p no:cacheprovider --timeout 180
+REPORTS = ASAN_OPTIONS=detect_stack_use_after_return=1 \
+	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/sanitizers/lsan.supp:print_suppressions=0 \
+	TSAN_OPTIONS=suppressions=$(CURDIR)/tests/sanitizers/tsan.supp:print_suppressions=0
+
+.PHONY: build check check-system lint format asan tsan fuzz cover ci install clean
+
+build: build/build.ninja
+	ninja -C build
+	@ln -sfn build/src/main/loble loble
+
+build/build.ninja:
+	meson setup build --prefix=$(PREFIX)
+
+check: build
+	meson test -C build --no-rebuild --print-errorlogs --suite unit --suite lint
+
+check-system: build
+	LOBLE=$(CURDIR)/build/src/main/loble $(PYTEST) -m "not long"
+
+build-clang/build.ninja:
+	CC=clang CXX=clang++ meson setup build-clang
+
+lint: build build-clang/build.ninja
+	meson test -C build --no-rebuild --print-errorlogs --suite lint
+	ninja -C build-clang
+	run-clang-tidy -quiet -p build-clang
+
+format:
+	clang-format -i $$(find src tests -name '*.[ch]' -o -name '*.cc')
+
+asan: OPTIONS = -Db_sanitize=address,undefined -Db_lundef=false
+tsan: OPTIONS = -Db_sanitize=thread -Db_lundef=false
+asan tsan:
+	@test -f build-$@/build.ninja || meson setup build-$@ $(OPTIONS)
+	ninja -C build-$@
+	$(REPORTS) meson test -C build-$@ --no-rebuild --print-errorlogs --suite unit -t 3
+	$(REPORTS) LOBLE=$(CURDIR)/build-$@/src/main/loble $(PYTEST) -m $@
+
+fuzz:
+	scripts/fuzz.sh "$(T)" $(S)
+
+cover:
+	scripts/cover.sh
+
+ci:
+	scripts/test.sh
+
+install: build
+	meson configure build -Dprefix=$(PREFIX)
+	meson install -C build
+
+clean:
+	rm -rf build build-* loble
