@@ -1,3 +1,6 @@
+extern "C" {
+#include "base/span.h"
+}
 #include "config/toml.h"
 
 #include <algorithm>

@@ -77,6 +77,9 @@ void event_line(const struct event *event, void *context)
 	struct log_line line;
 
 	(void)context;
+	if (event->kind == EVENT_PROCESS_STARTED || event->kind == EVENT_PROCESS_STOPPED) {
+		return; /* main says so, with the numbers that only it knows */
+	}
 	log_begin(&line, level_of(event), event_kind_name(event->kind));
 	add_names(&line, event);
 	add_states(&line, event);
