@@ -1,0 +1,84 @@
+"""What the kernel says about a process and its children."""
+
+import os
+import resource
+import time
+from pathlib import Path
+
+
+def tree(pid):
+    """The process and all below it."""
+    found, queue = [], [pid]
+    while queue:
+        one = queue.pop()
+        try:
+            for task in os.listdir(f"/proc/{one}/task"):
+                children = Path(f"/proc/{one}/task/{task}/children").read_text()
+                queue += [int(child) for child in children.split()]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        found.append(one)
+    return found
+
+
+def descriptors(pid):
+    """{number: target} of a process's descriptors."""
+    found = {}
+    for entry in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found[int(entry)] = os.readlink(f"/proc/{pid}/fd/{entry}")
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def sockets(pid):
+    return sum(1 for target in descriptors(pid).values() if target.startswith("socket:"))
+
+
+def pipes(pid):
+    return sum(1 for target in descriptors(pid).values() if target.startswith("pipe:"))
+
+
+def cpu_seconds(pid):
+    """CPU time of all threads of the process and its children, to the nanosecond."""
+    total = 0
+    for one in tree(pid):
+        try:
+            tasks = os.listdir(f"/proc/{one}/task")
+        except FileNotFoundError:
+            continue
+        for task in tasks:
+            try:
+                total += int(Path(f"/proc/{one}/task/{task}/schedstat").read_text().split()[0])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    return total / 1e9
+
+
+def cpu_share(pid, seconds):
+    """The share of one core that is used while the test does nothing for so long."""
+    start, before = time.monotonic(), cpu_seconds(pid)
+    time.sleep(seconds)
+    return (cpu_seconds(pid) - before) / (time.monotonic() - start)
+
+
+def pss_bytes(pid):
+    """Proportional set size of the process and its children: shared pages count once."""
+    total = 0
+    for one in tree(pid):
+        for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1]) * 1024
+    return total
+
+
+def threads(pid):
+    return sum(len(os.listdir(f"/proc/{one}/task")) for one in tree(pid))
+
+
+def limit_descriptors(pid, soft):
+    """Sets the soft limit of open files of a running process and its children."""
+    for one in tree(pid):
+        _, hard = resource.prlimit(one, resource.RLIMIT_NOFILE)
+        resource.prlimit(one, resource.RLIMIT_NOFILE, (soft, hard))
