@@ -13,7 +13,7 @@
 PREFIX ?= /usr/local
 T ?=
 S ?= 60
-PYTEST = /usr/bin/python3 -B -m pytest tests/system -p no:cacheprovider --timeout 180
+PYTEST = /usr/bin/python3 -B -m pytest tests/system -p no:cacheprovider
 REPORTS = ASAN_OPTIONS=detect_stack_use_after_return=1 \
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/sanitizers/lsan.supp:print_suppressions=0 \
@@ -32,7 +32,7 @@ check: build
 	meson test -C build --no-rebuild --print-errorlogs --suite unit --suite lint
 
 check-system: build
-	LOBLE=$(CURDIR)/build/src/main/loble $(PYTEST) -m "not long"
+	LOBLE=$(CURDIR)/build/src/main/loble $(PYTEST)
 
 build-clang/build.ninja:
 	CC=clang CXX=clang++ meson setup build-clang

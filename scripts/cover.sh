@@ -12,7 +12,7 @@ ninja -C build-cover || exit 1
 find build-cover -name '*.gcda' -delete
 meson test -C build-cover --no-rebuild --print-errorlogs --suite unit || status=1
 LOBLE=$(binary_of build-cover) PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest tests/system \
-    -p no:cacheprovider -n "$(nproc)" --timeout 180 -q -ra -m "not long" || status=1
+    -p no:cacheprovider -n "$(nproc)" -q -ra || status=1
 
 gcovr --root . --object-directory build-cover --filter 'src/' \
     --exclude '.*_(test|fuzz)\.c$' --exclude-unreachable-branches --print-summary \
