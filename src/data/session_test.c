@@ -1,0 +1,546 @@
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/testing.h"
+#include "data/rig.h"
+
+enum { BULK_BYTES = 4 * 1024 * 1024 };
+
+static const uint64_t MS_NS = 1000000;
+
+static const struct rig_options plain = {.retries = 2, .backend_count = 1};
+
+/* Byte `i` of a stream: no period that a lost or doubled block would keep. */
+static uint8_t byte_at(size_t i)
+{
+	return (uint8_t)(i * 31 + i / 251);
+}
+
+static uint8_t *make_stream(size_t length)
+{
+	uint8_t *stream = malloc(length);
+
+	assert_non_null(stream);
+	for (size_t i = 0; i < length; i++) {
+		stream[i] = byte_at(i);
+	}
+	return stream;
+}
+
+static void bytes_go_both_ways_and_ends_follow_them(void **state)
+{
+	struct rig rig;
+	char text[6];
+	int client;
+	int backend;
+	struct access_record record;
+
+	(void)state;
+	rig_start(&rig, &plain);
+	client = rig_connect(&rig);
+	rig_write(client, "hello", 5);
+	backend = rig_accept(&rig, 0);
+	rig_read(backend, text, 5);
+	assert_memory_equal(text, "hello", 5);
+	rig_write(backend, "world!", 6);
+	rig_read(client, text, 6);
+	assert_memory_equal(text, "world!", 6);
+
+	assert_int_equal(shutdown(client, SHUT_WR), 0);
+	rig_expect_end(backend);
+	rig_write(backend, "after", 5); /* half closed: this way is still open */
+	rig_read(client, text, 5);
+	(void)close(backend);
+	rig_expect_end(client);
+	(void)close(client);
+
+	record = rig_wait_access(&rig);
+	assert_int_equal(record.received_bytes, 5);
+	assert_int_equal(record.sent_bytes, 11);
+	assert_int_equal(record.by, CLOSED_BY_CLIENT);
+	assert_int_equal(record.reason, CLOSE_END);
+	assert_int_equal(record.tries, 1);
+	rig_stop(&rig);
+}
+
+/*
+ * Fills all buffers on the way before the other end begins to read: what does not fit anywhere
+ * waits in a chunk or a pipe, and nothing is lost.
+ */
+static void push_through(int from, int to)
+{
+	uint8_t *stream = make_stream(BULK_BYTES);
+	uint8_t *received = malloc(BULK_BYTES);
+	size_t sent = 0;
+	size_t got = 0;
+
+	assert_non_null(received);
+	while (sent < BULK_BYTES) {
+		const ssize_t n =
+			send(from, stream + sent, BULK_BYTES - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0) {
+			break;
+		}
+		sent += (size_t)n;
+	}
+	while (got < BULK_BYTES) {
+		const size_t piece = sent - got;
+		const size_t more = BULK_BYTES - sent < 65536 ? BULK_BYTES - sent : 65536;
+
+		rig_read(to, received + got, piece);
+		got += piece;
+		rig_write(from, stream + sent, more);
+		sent += more;
+	}
+	assert_memory_equal(stream, received, BULK_BYTES);
+	free(stream);
+	free(received);
+}
+
+static void bulk_arrives_whole(const struct rig_options *options)
+{
+	struct rig rig;
+	int client;
+	int backend;
+
+	rig_start(&rig, options);
+	client = rig_connect(&rig);
+	backend = rig_accept(&rig, 0);
+	push_through(client, backend);
+	push_through(backend, client);
+	push_through(client, backend);
+	assert_int_equal(shutdown(backend, SHUT_WR), 0);
+	rig_expect_end(client);
+	assert_int_equal(shutdown(client, SHUT_WR), 0);
+	rig_expect_end(backend);
+	(void)close(client);
+	(void)close(backend);
+	assert_int_equal(rig_wait_access(&rig).received_bytes, 2 * (uint64_t)BULK_BYTES);
+	rig_stop(&rig);
+}
+
+static void bulk_arrives_whole_over_tcp(void **state)
+{
+	(void)state;
+	bulk_arrives_whole(&plain);
+}
+
+static void bulk_arrives_whole_at_a_local_backend(void **state)
+{
+	const struct rig_options options = {.backend_count = 1, .local_backend = true};
+
+	(void)state;
+	bulk_arrives_whole(&options);
+}
+
+static void bulk_arrives_whole_from_a_local_client(void **state)
+{
+	const struct rig_options options = {.backend_count = 1, .local_client = true};
+
+	(void)state;
+	bulk_arrives_whole(&options);
+}
+
+static void a_reset_by_the_client_reaches_the_backend_after_its_bytes(void **state)
+{
+	struct rig rig;
+	char text[5];
+	int client;
+	int backend;
+	struct access_record record;
+
+	(void)state;
+	rig_start(&rig, &plain);
+	client = rig_connect(&rig);
+	rig_write(client, "bytes", 5);
+	backend = rig_accept(&rig, 0);
+	rig_read(backend, text, 5);
+	rig_reset(client);
+	rig_expect_reset(backend);
+	(void)close(backend);
+	record = rig_wait_access(&rig);
+	assert_int_equal(record.by, CLOSED_BY_CLIENT);
+	assert_int_equal(record.reason, CLOSE_RESET);
+	rig_stop(&rig);
+}
+
+static void a_reset_by_the_backend_reaches_the_client_after_its_bytes(void **state)
+{
+	struct rig rig;
+	char text[6];
+	int client;
+	int backend;
+	struct access_record record;
+
+	(void)state;
+	rig_start(&rig, &plain);
+	client = rig_connect(&rig);
+	rig_write(client, "unread", 6);
+	backend = rig_accept(&rig, 0);
+	rig_read(backend, text, 1);
+	rig_write(backend, "answer", 6);
+	(void)close(backend); /* with unread input: a reset */
+	rig_read(client, text, 6);
+	assert_memory_equal(text, "answer", 6);
+	rig_expect_reset(client);
+	(void)close(client);
+	record = rig_wait_access(&rig);
+	assert_int_equal(record.by, CLOSED_BY_BACKEND);
+	assert_int_equal(record.reason, CLOSE_RESET);
+	rig_stop(&rig);
+}
+
+static void an_early_answer_reaches_a_client_that_still_sends(void **state)
+{
+	struct rig rig;
+	uint8_t *upload = make_stream(BULK_BYTES);
+	uint8_t answer[50000];
+	uint8_t *expected = make_stream(sizeof answer);
+	int client;
+	int backend;
+
+	(void)state;
+	rig_start(&rig, &plain);
+	client = rig_connect(&rig);
+	backend = rig_accept(&rig, 0);
+	rig_write(client, upload, 100);
+	rig_write(backend, expected, sizeof answer);
+	rig_read(backend, upload, 100);
+	(void)close(backend); /* all was read: a FIN; what comes later is answered by a reset */
+	(void)send(client, upload, BULK_BYTES, MSG_DONTWAIT | MSG_NOSIGNAL);
+	rig_read(client, answer, sizeof answer);
+	assert_memory_equal(answer, expected, sizeof answer);
+	(void)close(client);
+	(void)rig_wait_access(&rig);
+	free(upload);
+	free(expected);
+	rig_stop(&rig);
+}
+
+static void urgent_data_is_forwarded_in_line(void **state)
+{
+	struct rig rig;
+	char text[11];
+	int client;
+	int backend;
+
+	(void)state;
+	rig_start(&rig, &plain);
+	client = rig_connect(&rig);
+	backend = rig_accept(&rig, 0);
+	rig_write(client, "before", 6);
+	assert_int_equal(send(client, "!", 1, MSG_OOB), 1);
+	rig_write(client, "last", 4);
+	rig_read(backend, text, 11);
+	assert_memory_equal(text, "before!last", 11);
+	(void)close(client);
+	rig_expect_end(backend);
+	(void)close(backend);
+	rig_stop(&rig);
+}
+
+static void a_dead_backend_costs_no_client_an_error(void **state)
+{
+	const struct rig_options options = {.retries = 2};
+	struct rig rig;
+	struct evidence evidence;
+	bool failed = false;
+
+	(void)state;
+	rig_start(&rig, &options);
+	rig_backend_down(&rig, 0);
+	for (int i = 0; i < 20; i++) {
+		const int client = rig_connect(&rig);
+		const int backend = rig_accept(&rig, 1);
+		char byte;
+
+		rig_write(client, "x", 1);
+		rig_read(backend, &byte, 1);
+		(void)close(client);
+		rig_expect_end(backend);
+		(void)close(backend);
+		(void)rig_wait_access(&rig);
+	}
+	while (evidence_pop(&rig.shm.evidence[0], &evidence)) {
+		failed |= evidence.kind == EVIDENCE_FAILURE && evidence.slot == 0 &&
+			evidence.reason == FAILURE_REFUSED;
+	}
+	assert_true(failed);
+	assert_int_equal(counter_get(&shm_slot_counters(&rig.shm, 0, 1)->established), 20);
+	assert_true(counter_get(&shm_pool_counters(&rig.shm, 0, 0)->retries) > 0);
+	rig_stop(&rig);
+}
+
+static void a_lone_backend_that_comes_back_costs_no_error(void **state)
+{
+	struct rig rig;
+	int client;
+	int backend;
+	char byte;
+
+	(void)state;
+	rig_start(&rig, &plain);
+	rig_backend_down(&rig, 0);
+	client = rig_connect(&rig);
+	rig_write(client, "x", 1);
+	rig_wait_counter(&shm_slot_counters(&rig.shm, 0, 0)->failures[FAILURE_REFUSED], 1);
+	rig_backend_up(&rig, 0);
+	backend = rig_accept(&rig, 0);
+	rig_read(backend, &byte, 1);
+	(void)close(backend);
+	(void)close(client);
+	(void)rig_wait_access(&rig);
+	rig_stop(&rig);
+}
+
+static void without_a_backend_the_client_is_reset(void **state)
+{
+	struct rig rig;
+	int client;
+	struct access_record record;
+
+	(void)state;
+	rig_start(&rig, &plain);
+	rig_publish(&rig, 0);
+	client = rig_connect(&rig);
+	rig_expect_reset(client);
+	(void)close(client);
+	record = rig_wait_access(&rig);
+	assert_int_equal(record.reason, CLOSE_NO_BACKEND);
+	assert_int_equal(counter_get(&shm_pool_counters(&rig.shm, 0, 0)->no_backend), 1);
+	rig_stop(&rig);
+}
+
+static void with_no_time_left_the_client_is_reset(void **state)
+{
+	const struct rig_options options = {
+		.retries = 2, .backend_count = 1, .connect_total_ns = 500 * 1000000ULL};
+	struct rig rig;
+	int client;
+
+	(void)state;
+	rig_start(&rig, &options);
+	rig_backend_down(&rig, 0);
+	client = rig_connect(&rig);
+	rig_expect_reset(client);
+	(void)close(client);
+	assert_int_equal(rig_wait_access(&rig).reason, CLOSE_CONNECT_FAILED);
+	rig_stop(&rig);
+}
+
+static void an_idle_session_is_ended_in_order(void **state)
+{
+	const struct rig_options options = {.backend_count = 1, .idle_ns = 200 * MS_NS};
+	struct rig rig;
+	int client;
+	int backend;
+
+	(void)state;
+	rig_start(&rig, &options);
+	client = rig_connect(&rig);
+	backend = rig_accept(&rig, 0);
+	rig_expect_end(client);
+	rig_expect_end(backend);
+	(void)close(client);
+	(void)close(backend);
+	assert_int_equal(rig_wait_access(&rig).reason, CLOSE_IDLE_TIMEOUT);
+	rig_stop(&rig);
+}
+
+static void a_half_closed_session_has_a_limit_of_its_own(void **state)
+{
+	const struct rig_options options = {.backend_count = 1, .half_close_ns = 200 * MS_NS};
+	struct rig rig;
+	int client;
+	int backend;
+
+	(void)state;
+	rig_start(&rig, &options);
+	client = rig_connect(&rig);
+	backend = rig_accept(&rig, 0);
+	assert_int_equal(shutdown(client, SHUT_WR), 0);
+	rig_expect_end(backend);
+	rig_expect_end(client);
+	(void)close(client);
+	(void)close(backend);
+	assert_int_equal(rig_wait_access(&rig).reason, CLOSE_HALF_CLOSE_TIMEOUT);
+	rig_stop(&rig);
+}
+
+static void past_the_limit_of_the_listener_clients_are_reset(void **state)
+{
+	const struct rig_options options = {.backend_count = 1, .max_connections = 1};
+	struct rig rig;
+	int first;
+	int backend;
+	int second;
+
+	(void)state;
+	rig_start(&rig, &options);
+	first = rig_connect(&rig);
+	backend = rig_accept(&rig, 0);
+	second = rig_connect(&rig);
+	rig_expect_reset(second);
+	(void)close(second);
+	assert_int_equal(
+		counter_get(&shm_listener_counters(&rig.shm, 0, 0)->rejected[REJECT_LIMIT]), 1);
+	(void)close(first);
+	(void)close(backend);
+	(void)rig_wait_access(&rig);
+	first = rig_connect(&rig); /* there is room again */
+	backend = rig_accept(&rig, 0);
+	(void)close(first);
+	(void)close(backend);
+	rig_stop(&rig);
+}
+
+static void at_the_limit_of_a_backend_the_other_one_serves(void **state)
+{
+	const struct rig_options options = {.retries = 2, .backend_limit = 1};
+	struct rig rig;
+	int clients[3];
+	int backends[3];
+
+	(void)state;
+	rig_start(&rig, &options);
+	clients[0] = rig_connect(&rig);
+	clients[1] = rig_connect(&rig);
+	backends[0] = rig_accept(&rig, 0);
+	backends[1] = rig_accept(&rig, 1);
+	clients[2] = rig_connect(&rig); /* waits until one of them is free */
+	(void)close(clients[0]);
+	(void)close(backends[0]);
+	backends[2] = rig_accept(&rig, 0);
+	for (int i = 1; i < 3; i++) {
+		(void)close(clients[i]);
+		(void)close(backends[i]);
+	}
+	rig_stop(&rig);
+}
+
+static void a_backend_is_told_who_the_client_is(void **state)
+{
+	const struct rig_options options = {
+		.backend_count = 1, .proxy_protocol = PROXY_PROTOCOL_V1};
+	struct rig rig;
+	char text[32];
+	int client;
+	int backend;
+
+	(void)state;
+	rig_start(&rig, &options);
+	client = rig_connect(&rig);
+	backend = rig_accept(&rig, 0);
+	rig_read(backend, text, 31);
+	assert_memory_equal(text, "PROXY TCP4 127.0.0.1 127.0.0.1 ", 31);
+	(void)close(client);
+	(void)close(backend);
+	rig_stop(&rig);
+}
+
+static void cutting_a_slot_resets_both_sides(void **state)
+{
+	struct rig rig;
+	int client;
+	int backend;
+
+	(void)state;
+	rig_start(&rig, &plain);
+	client = rig_connect(&rig);
+	backend = rig_accept(&rig, 0);
+	rig_wait_counter(&shm_slot_counters(&rig.shm, 0, 0)->established, 1);
+	rig_command(&rig, COMMAND_CUT_SLOT, 0);
+	rig_expect_reset(client);
+	rig_expect_reset(backend);
+	(void)close(client);
+	(void)close(backend);
+	assert_int_equal(rig_wait_access(&rig).reason, CLOSE_KILLED);
+	rig_stop(&rig);
+}
+
+static void what_is_queued_is_served_at_the_stop(void **state)
+{
+	struct rig rig;
+	int clients[8];
+
+	(void)state;
+	rig_start(&rig, &plain);
+	for (int i = 0; i < 8; i++) {
+		clients[i] = rig_connect(&rig);
+		rig_write(clients[i], "x", 1);
+	}
+	rig_command(&rig, COMMAND_STOP_ACCEPTING, 0);
+	for (int i = 0; i < 8; i++) {
+		const int backend = rig_accept(&rig, 0);
+		char byte;
+
+		rig_read(backend, &byte, 1);
+		rig_write(backend, "y", 1);
+		(void)close(backend);
+	}
+	for (int i = 0; i < 8; i++) {
+		char byte;
+
+		rig_read(clients[i], &byte, 1);
+		(void)close(clients[i]);
+	}
+	while (atomic_load(&rig.shm.worker_states[0].listeners_open) > 0) {
+		(void)usleep(1000);
+	}
+	rig_stop(&rig);
+}
+
+static void a_backend_that_resets_at_once_is_a_failed_try(void **state)
+{
+	const struct rig_options options = {.retries = 2};
+	struct rig rig;
+	int client;
+	int backend;
+	char byte;
+
+	(void)state;
+	rig_start(&rig, &options);
+	client = rig_connect(&rig);
+	backend = rig_accept(&rig, 0);
+	rig_reset(backend);
+	backend = rig_accept(&rig, 1);
+	rig_write(client, "x", 1);
+	rig_read(backend, &byte, 1);
+	(void)close(backend);
+	(void)close(client);
+	assert_int_equal(rig_wait_access(&rig).tries, 2);
+	assert_int_equal(
+		counter_get(&shm_slot_counters(&rig.shm, 0, 0)->failures[FAILURE_RESET]), 1);
+	rig_stop(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bytes_go_both_ways_and_ends_follow_them),
+		cmocka_unit_test(bulk_arrives_whole_over_tcp),
+		cmocka_unit_test(bulk_arrives_whole_at_a_local_backend),
+		cmocka_unit_test(bulk_arrives_whole_from_a_local_client),
+		cmocka_unit_test(a_reset_by_the_client_reaches_the_backend_after_its_bytes),
+		cmocka_unit_test(a_reset_by_the_backend_reaches_the_client_after_its_bytes),
+		cmocka_unit_test(an_early_answer_reaches_a_client_that_still_sends),
+		cmocka_unit_test(urgent_data_is_forwarded_in_line),
+		cmocka_unit_test(a_dead_backend_costs_no_client_an_error),
+		cmocka_unit_test(a_lone_backend_that_comes_back_costs_no_error),
+		cmocka_unit_test(without_a_backend_the_client_is_reset),
+		cmocka_unit_test(with_no_time_left_the_client_is_reset),
+		cmocka_unit_test(an_idle_session_is_ended_in_order),
+		cmocka_unit_test(a_half_closed_session_has_a_limit_of_its_own),
+		cmocka_unit_test(past_the_limit_of_the_listener_clients_are_reset),
+		cmocka_unit_test(at_the_limit_of_a_backend_the_other_one_serves),
+		cmocka_unit_test(a_backend_is_told_who_the_client_is),
+		cmocka_unit_test(cutting_a_slot_resets_both_sides),
+		cmocka_unit_test(what_is_queued_is_served_at_the_stop),
+		cmocka_unit_test(a_backend_that_resets_at_once_is_a_failed_try),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
