@@ -482,11 +482,25 @@ static bool help_elsewhere(struct span key, struct diag *diag)
 	return false;
 }
 
-void bind_unknown_key(
+/* The option or table that an unknown key of this table was meant to be, or NULL. */
+static const char *nearest_key(const struct binding *binding, struct span key)
+{
+	struct suggest suggest = {.word = key.data, .length = key.length};
+
+	for (const struct field *field = binding->fields; field->key != NULL; field++) {
+		suggest_consider(&suggest, field->key);
+	}
+	for (size_t i = 0; binding->tables != NULL && binding->tables[i] != NULL; i++) {
+		suggest_consider(&suggest, binding->tables[i]);
+	}
+	return suggest.nearest;
+}
+
+static void report_unknown_key(
 	const struct binding *binding, const struct toml_entry *entry, struct diag *diag)
 {
 	const struct span key = entry->key;
-	struct suggest suggest = {.word = key.data, .length = key.length};
+	const char *nearest = nearest_key(binding, key);
 
 	if (binding->title == NULL) {
 		diag_add(diag, DIAG_ERROR, entry->position, "unknown %s '%.*s'",
@@ -495,14 +509,8 @@ void bind_unknown_key(
 		diag_add(diag, DIAG_ERROR, entry->position, "unknown key '%.*s' in %s", shown(key),
 			key.data, binding->title);
 	}
-	for (const struct field *field = binding->fields; field->key != NULL; field++) {
-		suggest_consider(&suggest, field->key);
-	}
-	for (size_t i = 0; binding->tables != NULL && binding->tables[i] != NULL; i++) {
-		suggest_consider(&suggest, binding->tables[i]);
-	}
-	if (suggest.nearest != NULL) {
-		diag_help(diag, "did you mean '%s'?", suggest.nearest);
+	if (nearest != NULL) {
+		diag_help(diag, "did you mean '%s'?", nearest);
 	} else {
 		(void)help_elsewhere(key, diag);
 	}
@@ -525,16 +533,35 @@ void bind_table(const struct binding *binding, const struct toml_table *table, s
 				.diag = diag,
 			});
 		} else if (!is_word(binding->tables, entry->key)) {
-			bind_unknown_key(binding, entry, diag);
+			report_unknown_key(binding, entry, diag);
 		}
 	}
+}
+
+/* Whether the table has the option, or a misspelt form of it that is reported as such. */
+static bool has_field(
+	const struct binding *binding, const struct toml_table *table, const char *key)
+{
+	for (size_t i = 0; i < table->entry_count; i++) {
+		const char *nearest;
+
+		if (find_field(binding->fields, table->entries[i].key) != NULL) {
+			nearest = table->entries[i].key.data;
+		} else {
+			nearest = nearest_key(binding, table->entries[i].key);
+		}
+		if (nearest != NULL && strcmp(nearest, key) == 0) {
+			return true;
+		}
+	}
+	return false;
 }
 
 void bind_missing(const struct binding *binding, const struct toml_table *table,
 	struct toml_position position, struct diag *diag)
 {
 	for (const struct field *field = binding->fields; field->key != NULL; field++) {
-		if (field->required && toml_find(table, field->key) == NULL) {
+		if (field->required && !has_field(binding, table, field->key)) {
 			diag_add(diag, DIAG_ERROR, position, "%s has no '%s'", binding->title,
 				field->key);
 		}

@@ -88,10 +88,3 @@ void bind_table(const struct binding *binding, const struct toml_table *table, s
 /* Reports the required fields that `table`, which starts at `position`, does not have. */
 void bind_missing(const struct binding *binding, const struct toml_table *table,
 	struct toml_position position, struct diag *diag);
-
-/*
- * Reports a key that the table does not know, with the nearest that it does, or the table where
- * there is such a key.
- */
-void bind_unknown_key(
-	const struct binding *binding, const struct toml_entry *entry, struct diag *diag);

@@ -120,8 +120,14 @@ static void build_backends(struct builder *builder, struct draft_pool *pool,
 
 	if (list == NULL || list->value_count == 0) {
 		if (entry == NULL || list != NULL) {
-			diag_add(builder->draft.diag, DIAG_ERROR, pool->position,
-				"pool '%s' has no backend", pool->pool.name);
+			if (builder->draft.named) {
+				diag_add(builder->draft.diag, DIAG_ERROR, pool->position,
+					"pool '%s' has no backend", pool->pool.name);
+			} else {
+				diag_add(builder->draft.diag, DIAG_ERROR,
+					entry != NULL ? entry->position : nowhere,
+					"there is no backend");
+			}
 			diag_help(builder->draft.diag, "add %s with an address", title);
 		}
 		return;

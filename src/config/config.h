@@ -130,7 +130,7 @@ struct config {
 
 /*
  * Reads, parses and checks the file. Returns the configuration, owned by the caller, or NULL
- * with every mistake in `diag`.
+ * with every mistake in `diag` (config/diag.h), which should be fresh: any error in it counts.
  */
 struct config *config_load_file(const char *path, struct diag *diag);
 

@@ -302,6 +302,14 @@ static void take_excerpt(struct diag *diag, struct message *message, struct span
 	}
 }
 
+static struct span without_blanks_at_end(struct span line)
+{
+	while (line.length > 0 && strchr(" \t\r", line.data[line.length - 1]) != NULL) {
+		line.length--;
+	}
+	return line;
+}
+
 /* Takes the excerpts of all messages in one walk over the source. */
 static void take_excerpts(struct diag *diag)
 {
@@ -321,10 +329,7 @@ static void take_excerpts(struct diag *diag)
 			}
 			number++;
 		}
-		if (line.length > 0 && line.data[line.length - 1] == '\r') {
-			line.length--;
-		}
-		take_excerpt(diag, message, line);
+		take_excerpt(diag, message, without_blanks_at_end(line));
 	}
 }
 
@@ -373,8 +378,8 @@ static void print_message(const struct message *message, FILE *file)
 			message->position.column, word, message->text);
 	}
 	if (message->excerpt != NULL) {
-		(void)fprintf(file, "%5u | %s\n      | %s^\n", message->position.line,
-			message->excerpt, message->caret);
+		(void)fprintf(file, "%5u |%s%s\n      | %s^\n", message->position.line,
+			message->excerpt[0] != '\0' ? " " : "", message->excerpt, message->caret);
 	}
 	if (message->help != NULL) {
 		(void)fprintf(file, "help: %s\n", message->help);
