@@ -8,7 +8,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -21,37 +20,14 @@
 #include "os/clock.h"
 #include "os/notify.h"
 
-enum { EVENTS_PER_TURN = 64, COMMAND_TRIES = 1000 };
+enum { EVENTS_PER_TURN = 64 };
 
 static const uint64_t MS_NS = 1000000;
-static const uint64_t DRAIN_LOOK_NS = 1000 * 1000000ULL; /* in case a report is lost */
+static const uint64_t DRAIN_LOOK_NS = 250 * 1000000ULL; /* in case a report is lost */
 static const uint64_t MEMORY_RETRY_NS = 100 * 1000000ULL;
-
-static void nap(void)
-{
-	const struct timespec millisecond = {.tv_nsec = 1000000};
-
-	(void)nanosleep(&millisecond, NULL);
-}
-
-/*
- * A ring is full only when its worker has not turned its loop for hundreds of commands: waits for
- * it, but not for ever.
- */
-void control_command(struct control *control, const struct command *command)
-{
-	for (uint32_t worker = 0; worker < control->setup.shm->workers; worker++) {
-		struct command_ring *ring = &control->setup.shm->commands[worker];
-		int tries = 0;
-
-		while (!command_push(ring, command) && tries < COMMAND_TRIES) {
-			(void)eventfd_write(control->setup.worker_fds[worker], 1);
-			nap();
-			tries++;
-		}
-		(void)eventfd_write(control->setup.worker_fds[worker], 1);
-	}
-}
+static const uint64_t OUTBOX_RETRY_NS = 10 * 1000000ULL;
+/* A last backend that fails all the time, but answers probes, is not probed at each failure. */
+static const uint64_t CONFIRM_GAP_NS = 100 * 1000000ULL;
 
 static void cut_failed(struct control *control)
 {
@@ -65,7 +41,7 @@ static void cut_failed(struct control *control)
 		if (control->cut[i]) {
 			control->cut[i] = false;
 			control->cut_count--;
-			control_command(control, &command);
+			outbox_post(&control->outbox, &command);
 		}
 	}
 }
@@ -109,21 +85,30 @@ void control_publish(struct control *control, uint64_t now_ns)
 	cut_failed(control);
 }
 
+static void confirm(struct control *control, uint32_t backend, uint64_t now_ns)
+{
+	if (now_ns - control->confirmed_ns[backend] >= CONFIRM_GAP_NS) {
+		control->confirmed_ns[backend] = now_ns;
+		probe_at_once(&control->prober, &control->probes[backend], now_ns);
+	}
+}
+
 static void on_step(void *context, uint32_t backend, const struct health_step *step)
 {
 	struct control *control = context;
 	const struct registry_backend *entry = &control->registry.backends[backend];
 	const struct config_pool *pool = control->registry.pools[entry->pool].config;
+	struct probe *probe = &control->probes[backend];
 	const uint64_t now_ns = clock_monotonic_ns();
 
 	if ((step->actions & HEALTH_DO_REST) != 0) {
-		probe_stop(&control->prober, backend);
+		probe_stop(&control->prober, probe);
 	}
 	if ((step->actions & HEALTH_DO_PROBE) != 0) {
-		probe_start(&control->prober, backend, now_ns);
+		probe_start(&control->prober, probe, now_ns);
 	}
 	if ((step->actions & HEALTH_DO_CONFIRM) != 0) {
-		probe_once(&control->prober, backend, now_ns);
+		confirm(control, backend, now_ns);
 	}
 	if (step->from == HEALTH_HEALTHY && step->to != HEALTH_HEALTHY &&
 		pool->on_unhealthy == CONFIG_CLOSE && !control->cut[backend]) {
@@ -132,21 +117,21 @@ static void on_step(void *context, uint32_t backend, const struct health_step *s
 	}
 }
 
-static void on_outcome(struct control *control, uint32_t backend,
-	const struct probe_outcome *outcome, uint64_t now_ns)
+static void on_probed(void *context, uint32_t backend, const struct probe_outcome *outcome)
 {
+	struct control *control = context;
 	struct slot *slot = &control->setup.shm->slots[control->registry.backends[backend].slot];
 	const struct observation observation = {
 		.signal = outcome->result == CHECK_SUCCESS ? SIGNAL_PROBE_SUCCESS
 							   : SIGNAL_PROBE_FAILURE,
 		.cause = CAUSE_PROBE,
 		.reason = outcome->reason,
-		.now_ns = now_ns,
+		.now_ns = outcome->now_ns,
 		.started_ns = outcome->started_ns,
 	};
 
 	counter_add(&slot->checks[outcome->result], 1);
-	if (outcome->evidence) {
+	if (outcome->result != CHECK_ERROR) {
 		registry_feed(&control->registry, backend, &observation);
 	}
 }
@@ -156,14 +141,13 @@ static void run_timers(struct control *control, uint64_t now_ns)
 	struct timer *timer;
 
 	while ((timer = timers_take(&control->timers, now_ns)) != NULL) {
-		const uint32_t backend = timer->index;
-		struct probe_outcome outcome;
-
-		if (timer->kind == TIMER_RESOLVE) {
-			control_on_resolve_timer(control, backend);
-		} else if (probe_on_timer(&control->prober, backend,
-				   &control->registry.places[backend].address, now_ns, &outcome)) {
-			on_outcome(control, backend, &outcome, now_ns);
+		switch ((enum control_timer)timer->kind) {
+		case TIMER_PROBE:
+			probe_on_timer(&control->prober, &control->probes[timer->index], now_ns);
+			break;
+		case TIMER_RESOLVE:
+			control_on_resolve_timer(control, timer->index);
+			break;
 		}
 	}
 }
@@ -238,15 +222,16 @@ static void set_phase(struct control *control, enum process_phase phase)
 		&control->setup.shm->header->process.phase, (uint32_t)phase, memory_order_release);
 }
 
-static uint32_t listeners_open(const struct shm *shm)
+/* Listeners first: the last session that one accepted is counted before it is closed. */
+static bool is_empty(const struct shm *shm)
 {
-	uint32_t open = 0;
-
 	for (uint32_t worker = 0; worker < shm->workers; worker++) {
-		open += atomic_load_explicit(
-			&shm->worker_states[worker].listeners_open, memory_order_acquire);
+		if (atomic_load_explicit(&shm->worker_states[worker].listeners_open,
+			    memory_order_acquire) != 0) {
+			return false;
+		}
 	}
-	return open;
+	return shm_sessions(shm) == 0;
 }
 
 static bool all_stopped(const struct shm *shm)
@@ -260,62 +245,75 @@ static bool all_stopped(const struct shm *shm)
 	return true;
 }
 
-static void leave(struct control *control)
+/* The commands that belong to the actions, in the order in which the workers must see them. */
+static void command_stop(struct control *control, unsigned actions)
 {
-	static const struct command exit = {.kind = COMMAND_EXIT, .reason = CLOSE_DRAIN};
+	static const struct command refuse = {.kind = COMMAND_STOP_ACCEPTING};
+	static const struct command cut = {.kind = COMMAND_CUT_ALL, .reason = CLOSE_DRAIN};
+	static const struct command leave = {.kind = COMMAND_EXIT, .reason = CLOSE_DRAIN};
 
-	control->cut_sessions = shm_sessions(control->setup.shm);
-	control_command(control, &exit);
-	while (!all_stopped(control->setup.shm)) {
-		nap();
+	if ((actions & STOP_DO_DRAIN) != 0) {
+		outbox_post(&control->outbox, &refuse);
 	}
-	set_listeners(control, false);
-	set_phase(control, PHASE_STOPPED);
-	record_process(control, EVENT_PROCESS_STOPPED, "");
+	if ((actions & STOP_DO_CUT) != 0) {
+		control->cut_sessions = shm_sessions(control->setup.shm);
+		outbox_post(&control->outbox, &cut);
+	}
+	if ((actions & STOP_DO_EXIT) != 0) {
+		outbox_post(&control->outbox, &leave);
+	}
 }
 
 /* Returns whether the process has stopped. */
 static bool step_stop(struct control *control, uint64_t now_ns)
 {
-	static const struct command refuse = {.kind = COMMAND_STOP_ACCEPTING};
 	const struct stop_input input = {
 		.now_ns = now_ns,
 		.signals = control->stop_signals,
-		.listeners_open = listeners_open(control->setup.shm),
-		.sessions = shm_sessions(control->setup.shm),
+		.empty = is_empty(control->setup.shm),
+		.workers_ended = all_stopped(control->setup.shm),
 	};
-	const unsigned actions = stop_step(&control->stop, &input);
+	const unsigned actions = stop_feed(&control->stop, &input);
 
 	control->stop_signals = 0;
-	if (actions == STOP_DO_NOTHING) {
-		return false;
-	}
-	if ((actions & STOP_DO_ANNOUNCE) != 0) {
+	if ((actions & STOP_DO_LAME_DUCK) != 0) {
 		notify_systemd("STOPPING=1\nSTATUS=stopping");
 		record_process(control, EVENT_PROCESS_STOPPING, "");
+		set_phase(control, PHASE_LAME_DUCK);
 	}
-	set_phase(control, control->stop.phase);
-	if ((actions & STOP_DO_REFUSE) != 0) {
-		control_command(control, &refuse);
+	if ((actions & (STOP_DO_DRAIN | STOP_DO_EXIT)) != 0) {
+		set_phase(control, PHASE_DRAINING);
 	}
-	if ((actions & STOP_DO_EXIT) != 0) {
-		leave(control);
-		return true;
+	command_stop(control, actions);
+	if (control->stop.state != STOP_DONE) {
+		return false;
 	}
-	return false;
+	set_listeners(control, false);
+	set_phase(control, PHASE_STOPPED);
+	record_process(control, EVENT_PROCESS_STOPPED, "");
+	return true;
 }
 
+static uint64_t earlier(uint64_t a_ns, uint64_t b_ns)
+{
+	return a_ns < b_ns ? a_ns : b_ns;
+}
+
+/* For how long there is nothing to do: -1, for ever, while all is well. */
 static int sleep_ms(const struct control *control, uint64_t now_ns)
 {
 	uint64_t next = timers_next(&control->timers);
-	const uint64_t stop_ns = stop_next_ns(&control->stop, now_ns);
 
-	next = stop_ns < next ? stop_ns : next;
-	if (control->registry.draining > 0 && now_ns + DRAIN_LOOK_NS < next) {
-		next = now_ns + DRAIN_LOOK_NS;
+	next = earlier(next, stop_deadline(&control->stop, now_ns));
+	next = earlier(next, intake_deadline(&control->intake));
+	if (control->registry.draining > 0) {
+		next = earlier(next, now_ns + DRAIN_LOOK_NS);
 	}
-	if (control->failed_snapshot && now_ns + MEMORY_RETRY_NS < next) {
-		next = now_ns + MEMORY_RETRY_NS;
+	if (control->failed_snapshot) {
+		next = earlier(next, now_ns + MEMORY_RETRY_NS);
+	}
+	if (control->outbox_waits) {
+		next = earlier(next, now_ns + OUTBOX_RETRY_NS);
 	}
 	if (next == UINT64_MAX) {
 		return -1;
@@ -325,7 +323,6 @@ static int sleep_ms(const struct control *control, uint64_t now_ns)
 
 static void dispatch(struct control *control, const struct epoll_event *event, uint64_t now_ns)
 {
-	struct probe_outcome outcome;
 	eventfd_t count;
 
 	switch ((enum control_source)(event->data.u64 >> 32)) {
@@ -336,13 +333,11 @@ static void dispatch(struct control *control, const struct epoll_event *event, u
 		on_signals(control);
 		break;
 	case SOURCE_RESOLVER:
-		control_on_answers(control, now_ns, false);
+		control_on_answers(control, now_ns);
 		break;
 	case SOURCE_PROBE:
-		if (probe_on_event(&control->prober, (uint32_t)event->data.u64, event->events,
-			    now_ns, &outcome)) {
-			on_outcome(control, (uint32_t)event->data.u64, &outcome, now_ns);
-		}
+		probe_on_ready(
+			&control->prober, &control->probes[(uint32_t)event->data.u64], now_ns);
 		break;
 	}
 }
@@ -357,12 +352,14 @@ static bool turn(struct control *control)
 	for (int i = 0; i < count; i++) {
 		dispatch(control, &events[i], now_ns);
 	}
-	control_take_evidence(control, now_ns);
+	intake_drain(&control->intake, now_ns);
 	run_timers(control, now_ns);
-	if (count == 0 && control->registry.draining > 0) {
+	if (now_ns >= control->drain_look_ns && control->registry.draining > 0) {
+		control->drain_look_ns = now_ns + DRAIN_LOOK_NS;
 		registry_check_draining(&control->registry, now_ns);
 	}
 	control_publish(control, now_ns);
+	control->outbox_waits = outbox_flush(&control->outbox);
 	return step_stop(control, now_ns);
 }
 
@@ -415,26 +412,30 @@ static int open_loop(struct control *control, struct error *err)
 	return r < 0 ? error_set(err, -r, "control: cannot watch") : 0;
 }
 
-static int set_up_probes(struct control *control, struct error *err)
+static void set_up_probes(struct control *control)
 {
 	const struct registry *registry = &control->registry;
-	const int r = prober_init(
-		&control->prober, registry->backend_count, &control->timers, control->setup.seed);
 
-	if (r < 0) {
-		return error_set(err, -r, "control: cannot set up probes");
-	}
-	control->prober.epoll_fd = control->epoll_fd;
-	control->prober.epoll_tag = SOURCE_PROBE;
-	control->prober.timer_kind = TIMER_PROBE;
+	control->prober = (struct prober){
+		.epoll_fd = control->epoll_fd,
+		.epoll_tag = (uint64_t)SOURCE_PROBE << 32,
+		.timers = &control->timers,
+		.on_done = on_probed,
+		.context = control,
+	};
+	rng_init(&control->prober.rng, control->setup.seed);
 	for (uint32_t i = 0; i < registry->backend_count; i++) {
 		const struct config_health *health =
 			&registry->pools[registry->backends[i].pool].config->health;
 
-		probe_configure(&control->prober, i, health->probe_interval_ms * MS_NS,
-			health->probe_timeout_ms * MS_NS);
+		control->probes[i] = (struct probe){
+			.timer = {.kind = TIMER_PROBE, .index = i},
+			.fd = -1,
+			.interval_ns = health->probe_interval_ms * MS_NS,
+			.timeout_ns = health->probe_timeout_ms * MS_NS,
+			.address = &registry->places[i].address,
+		};
 	}
-	return 0;
 }
 
 static int allocate(struct control *control, struct error *err)
@@ -442,10 +443,16 @@ static int allocate(struct control *control, struct error *err)
 	const uint32_t count = control->registry.backend_count;
 
 	control->resolve_timers = calloc(count, sizeof *control->resolve_timers);
-	control->seen = calloc(count, sizeof *control->seen);
+	control->unresolved = calloc(count, sizeof *control->unresolved);
+	control->probes = calloc(count, sizeof *control->probes);
+	control->confirmed_ns = calloc(count, sizeof *control->confirmed_ns);
 	control->cut = calloc(count, sizeof *control->cut);
-	if (control->resolve_timers == NULL || control->seen == NULL || control->cut == NULL ||
-		timers_init(&control->timers, 2 * count) < 0) {
+	if (control->resolve_timers == NULL || control->unresolved == NULL ||
+		control->probes == NULL || control->confirmed_ns == NULL || control->cut == NULL ||
+		timers_init(&control->timers, 2 * count) < 0 ||
+		intake_init(&control->intake, &control->registry) < 0 ||
+		outbox_init(&control->outbox, control->setup.shm, control->setup.worker_fds,
+			count) < 0) {
 		return error_set(err, ENOMEM, "control: cannot start");
 	}
 	return 0;
@@ -482,8 +489,7 @@ int control_create(
 	control->setup = *setup;
 	control->epoll_fd = -1;
 	control->events = (struct event_log){.ring = setup->shm->events, .listener = event_line};
-	stop_init(&control->stop, setup->config->lame_duck_ms * MS_NS,
-		setup->config->drain_ms * MS_NS);
+	stop_init(&control->stop, setup->config->lame_duck_ms, setup->config->drain_ms);
 	r = registry_init(&control->registry, setup->shm, setup->config, &control->events,
 		clock_monotonic_ns(), err);
 	if (r < 0) {
@@ -492,16 +498,18 @@ int control_create(
 	}
 	r = allocate(control, err);
 	r = r < 0 ? r : open_loop(control, err);
-	r = r < 0 ? r : set_up_probes(control, err);
 	if (r < 0) {
 		control_free(control);
 		return r;
 	}
+	set_up_probes(control);
 	note_configuration(control);
 	registry_set_on_step(&control->registry, on_step, control);
-	if (control->resolver != NULL) {
-		control_resolve_at_start(control);
+	if (control->resolver != NULL && control_resolve_at_start(control) < 0) {
+		control_free(control);
+		return error_set(err, ENOMEM, "control: cannot look names up");
 	}
+	registry_begin(&control->registry, clock_monotonic_ns());
 	control_publish(control, clock_monotonic_ns());
 	if (control->failed_snapshot) {
 		control_free(control);
@@ -516,12 +524,20 @@ void control_free(struct control *control)
 	if (control == NULL) {
 		return;
 	}
-	prober_done(&control->prober);
+	for (uint32_t i = 0; control->probes != NULL && i < control->registry.backend_count; i++) {
+		if (control->prober.timers != NULL) {
+			probe_abandon(&control->prober, &control->probes[i]);
+		}
+	}
+	outbox_done(&control->outbox);
+	intake_done(&control->intake);
 	timers_done(&control->timers);
 	resolver_free(control->resolver);
 	registry_done(&control->registry);
 	free(control->resolve_timers);
-	free(control->seen);
+	free(control->unresolved);
+	free(control->probes);
+	free(control->confirmed_ns);
 	free(control->cut);
 	if (control->epoll_fd >= 0) {
 		(void)close(control->epoll_fd);

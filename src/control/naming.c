@@ -1,5 +1,6 @@
-#include <poll.h>
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/config.h"
@@ -7,7 +8,7 @@
 #include "os/clock.h"
 
 static const uint64_t RETRY_NS = 5 * 1000000000ULL;
-static const uint64_t START_WAIT_NS = 5 * 1000000000ULL;
+static const uint64_t START_WAIT_MS = 5000;
 
 static bool is_name(const struct registry *registry, uint32_t backend)
 {
@@ -42,44 +43,57 @@ static void record(
 	event_record(&control->events, &event);
 }
 
+/* Said once until there is an address: every 5 s would fill the log. */
+static void on_missing(
+	struct control *control, uint32_t backend, const char *problem, uint64_t now_ns)
+{
+	if (!control->unresolved[backend]) {
+		control->unresolved[backend] = true;
+		record(control, backend, EVENT_BACKEND_UNRESOLVED, problem);
+	}
+	set_retry(control, backend, now_ns);
+}
+
 static void on_found(struct control *control, const struct resolve_answer *answer, uint64_t now_ns,
 	bool at_start)
 {
 	struct registry *registry = &control->registry;
+	const uint32_t backend = answer->backend;
 	char text[SOCKADDR_TEXT_MAX];
 	char detail[EVENT_DETAIL_MAX];
 	const uint32_t twin =
-		registry_resolved(registry, answer->backend, &answer->address, at_start, now_ns);
+		registry_resolved(registry, backend, &answer->address, at_start, now_ns);
 
 	sockaddr_text(&answer->address, text);
 	if (twin != REGISTRY_NONE) {
 		(void)snprintf(
-			detail, sizeof detail, "%.48s is the address of another backend", text);
-		record(control, answer->backend, EVENT_BACKEND_UNRESOLVED, detail);
-		set_retry(control, answer->backend, now_ns);
+			detail, sizeof detail, "%.60s is the address of another backend", text);
+		on_missing(control, backend, detail, now_ns);
 		return;
 	}
 	(void)snprintf(detail, sizeof detail, "%.90s", text);
-	record(control, answer->backend, EVENT_BACKEND_RESOLVED, detail);
-	if (registry->health[answer->backend].health.state != HEALTH_HEALTHY) {
-		probe_start(&control->prober, answer->backend, now_ns);
+	record(control, backend, EVENT_BACKEND_RESOLVED, detail);
+	if (registry_health(registry, backend)->state != HEALTH_HEALTHY) {
+		probe_start(&control->prober, &control->probes[backend], now_ns);
 	}
 }
 
-void control_on_answers(struct control *control, uint64_t now_ns, bool at_start)
+static void take(struct control *control, const struct resolve_answer *answer, uint64_t now_ns,
+	bool at_start)
+{
+	if (answer->found) {
+		on_found(control, answer, now_ns, at_start);
+	} else {
+		on_missing(control, answer->backend, answer->problem, now_ns);
+	}
+}
+
+void control_on_answers(struct control *control, uint64_t now_ns)
 {
 	struct resolve_answer answer;
 
 	while (resolver_answer(control->resolver, &answer)) {
-		if (answer.found) {
-			on_found(control, &answer, now_ns, at_start);
-			continue;
-		}
-		/* Said once: every 5 s would fill the log. */
-		if (control->resolve_timers[answer.backend].kind != TIMER_RESOLVE) {
-			record(control, answer.backend, EVENT_BACKEND_UNRESOLVED, answer.problem);
-		}
-		set_retry(control, answer.backend, now_ns);
+		take(control, &answer, now_ns, false);
 	}
 }
 
@@ -89,36 +103,38 @@ void control_on_resolve_timer(struct control *control, uint32_t backend)
 		control->resolver, backend, &control->registry.backends[backend].config->address);
 }
 
-static uint32_t count_pending(const struct control *control)
+/*
+ * In the order of the configuration, whatever the order of the answers: of two names for the same
+ * address the first one keeps it. Answers that are late count as any later one.
+ */
+int control_resolve_at_start(struct control *control)
 {
-	uint32_t count = 0;
+	const uint32_t count = control->registry.backend_count;
+	struct resolve_answer *answers = calloc(count, sizeof *answers);
+	bool *answered = calloc(count, sizeof *answered);
+	struct resolve_answer answer;
 
-	for (uint32_t i = 0; i < control->registry.backend_count; i++) {
-		if (is_name(&control->registry, i) && !control->registry.health[i].resolved &&
-			control->resolve_timers[i].kind != TIMER_RESOLVE) {
-			count++;
-		}
+	if (answers == NULL || answered == NULL) {
+		free(answers);
+		free(answered);
+		return -ENOMEM;
 	}
-	return count;
-}
-
-void control_resolve_at_start(struct control *control)
-{
-	struct pollfd answers = {.fd = resolver_fd(control->resolver), .events = POLLIN};
-	const uint64_t end_ns = clock_monotonic_ns() + START_WAIT_NS;
-
-	for (uint32_t i = 0; i < control->registry.backend_count; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		if (is_name(&control->registry, i)) {
 			control_on_resolve_timer(control, i);
 		}
 	}
-	while (count_pending(control) > 0) {
-		const uint64_t now_ns = clock_monotonic_ns();
-
-		if (now_ns >= end_ns) {
-			break; /* the answers that are late count as any later one */
-		}
-		(void)poll(&answers, 1, (int)((end_ns - now_ns) / 1000000) + 1);
-		control_on_answers(control, clock_monotonic_ns(), true);
+	resolver_wait(control->resolver, START_WAIT_MS);
+	while (resolver_answer(control->resolver, &answer)) {
+		answers[answer.backend] = answer;
+		answered[answer.backend] = true;
 	}
+	for (uint32_t i = 0; i < count; i++) {
+		if (answered[i]) {
+			take(control, &answers[i], clock_monotonic_ns(), true);
+		}
+	}
+	free(answers);
+	free(answered);
+	return 0;
 }

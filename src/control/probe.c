@@ -1,230 +1,354 @@
 #include "control/probe.h"
 
+#include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "os/socket.h"
+static const uint64_t BACKOFF_MAX_NS = 10000000000;
+static const uint64_t LINGER_NS = 200000000;
+enum {
+	BACKOFF_PART = 30,
+	JITTER_PERCENT = 10,
+	DRAIN_READS = 16, /* per wake-up: a backend that floods is not listened to for long */
+};
 
-enum { PROBES_AT_ONCE = 256, SLOWER_BY = 30 };
-
-static const uint64_t SLOWEST_NS = 10 * 1000000000ULL;
-static const uint64_t CROWDED_NS = 10 * 1000000ULL; /* too many are under way: try again */
-
-int prober_init(struct prober *prober, uint32_t count, struct timers *timers, uint64_t seed)
+uint64_t probe_delay(uint64_t interval_ns, uint64_t down_ns)
 {
-	*prober = (struct prober){.count = count, .timers = timers, .epoll_fd = -1};
-	rng_init(&prober->rng, seed);
-	prober->probes = calloc(count, sizeof *prober->probes);
-	if (prober->probes == NULL) {
-		return -ENOMEM;
-	}
-	for (uint32_t i = 0; i < count; i++) {
-		prober->probes[i].fd = -1;
-	}
-	return 0;
+	uint64_t delay_ns = down_ns / BACKOFF_PART;
+
+	delay_ns = delay_ns < BACKOFF_MAX_NS ? delay_ns : BACKOFF_MAX_NS;
+	return delay_ns > interval_ns ? delay_ns : interval_ns;
 }
 
-/* The connection is ended in order: a FIN, since nothing was received that is unread. */
-static void close_probe(struct prober *prober, struct probe *probe)
+uint64_t probe_jitter(struct rng *rng, uint64_t delay_ns)
 {
-	if (probe->fd >= 0) {
-		(void)close(probe->fd);
-		probe->fd = -1;
-		prober->running--;
-	}
+	const uint32_t permille = rng_below(rng, 20 * JITTER_PERCENT + 1);
+
+	return delay_ns / 1000 * (1000 - 10 * JITTER_PERCENT + permille);
 }
 
-void prober_done(struct prober *prober)
+/*
+ * A UNIX socket says EAGAIN when its queue is full: somebody is there, but does not accept. A
+ * socket file that is gone is as good as a closed port.
+ */
+enum check_result probe_classify(int code)
 {
-	for (uint32_t i = 0; i < prober->count && prober->probes != NULL; i++) {
-		close_probe(prober, &prober->probes[i]);
-	}
-	free(prober->probes);
-	*prober = (struct prober){.probes = NULL};
-}
-
-static void set_timer(struct prober *prober, uint32_t backend, uint64_t at_ns)
-{
-	struct probe *probe = &prober->probes[backend];
-
-	probe->timer.kind = prober->timer_kind;
-	probe->timer.index = backend;
-	timers_set(prober->timers, &probe->timer, at_ns);
-}
-
-void probe_configure(
-	struct prober *prober, uint32_t backend, uint64_t interval_ns, uint64_t timeout_ns)
-{
-	prober->probes[backend].interval_ns = interval_ns;
-	prober->probes[backend].timeout_ns = timeout_ns;
-}
-
-/* From now until the next probe: the longer it has been down the longer, give or take 10 %. */
-static uint64_t pause_of(struct prober *prober, const struct probe *probe, uint64_t now_ns)
-{
-	uint64_t pause_ns = (now_ns - probe->since_ns) / SLOWER_BY;
-	uint64_t tenth;
-
-	if (pause_ns > SLOWEST_NS) {
-		pause_ns = SLOWEST_NS;
-	}
-	if (pause_ns < probe->interval_ns) {
-		pause_ns = probe->interval_ns;
-	}
-	tenth = pause_ns / 10;
-	return pause_ns - tenth + rng_next(&prober->rng) % (2 * tenth + 1);
-}
-
-void probe_start(struct prober *prober, uint32_t backend, uint64_t now_ns)
-{
-	struct probe *probe = &prober->probes[backend];
-
-	probe->repeating = true;
-	probe->since_ns = now_ns;
-	if (probe->fd < 0) {
-		set_timer(prober, backend, now_ns + pause_of(prober, probe, now_ns));
-	}
-}
-
-void probe_stop(struct prober *prober, uint32_t backend)
-{
-	struct probe *probe = &prober->probes[backend];
-
-	probe->repeating = false;
-	timers_cancel(prober->timers, &probe->timer);
-	close_probe(prober, probe);
-}
-
-void probe_once(struct prober *prober, uint32_t backend, uint64_t now_ns)
-{
-	if (prober->probes[backend].fd < 0) {
-		set_timer(prober, backend, now_ns);
-	}
-}
-
-/* How an errno of connect() reads as the result of a probe. */
-static struct probe_outcome judge(int error, uint64_t started_ns)
-{
-	struct probe_outcome outcome = {
-		.result = CHECK_ERROR, .evidence = true, .started_ns = started_ns};
-
-	switch (error) {
+	switch (code) {
 	case 0:
-		outcome.result = CHECK_SUCCESS;
-		break;
+		return CHECK_SUCCESS;
 	case ECONNREFUSED:
+	case ECONNRESET:
 	case ENOENT:
-	case ENOTSOCK:
-	case EPROTOTYPE:
-		outcome.result = CHECK_REFUSED;
-		outcome.reason = failure_reason_name(FAILURE_REFUSED);
-		break;
+		return CHECK_REFUSED;
 	case ETIMEDOUT:
-	case EAGAIN: /* the queue of a UNIX socket is full */
-		outcome.result = CHECK_TIMEOUT;
-		outcome.reason = failure_reason_name(FAILURE_TIMEOUT);
-		break;
 	case EHOSTUNREACH:
 	case EHOSTDOWN:
-	case ENONET:
-		outcome.reason = failure_reason_name(FAILURE_UNREACHABLE);
-		break;
-	case ECONNRESET:
-	case ECONNABORTED:
-	case EPIPE:
-	case EPROTO:
-		outcome.reason = failure_reason_name(FAILURE_RESET);
-		break;
-	default: /* ports, descriptors, memory, routes, rights: our own trouble */
-		outcome.evidence = false;
-		break;
+	case EAGAIN:
+		return CHECK_TIMEOUT;
+	default:
+		return CHECK_ERROR;
 	}
-	return outcome;
 }
 
-/* Ends the probe and, for one that repeats, sets the time of the next. */
-static struct probe_outcome conclude(
-	struct prober *prober, uint32_t backend, int error, uint64_t now_ns)
+static const char *reason_of(int code, enum check_result result)
 {
-	struct probe *probe = &prober->probes[backend];
-
-	close_probe(prober, probe);
-	timers_cancel(prober->timers, &probe->timer);
-	if (probe->repeating) {
-		if (error == 0) {
-			probe->since_ns = now_ns; /* it is coming back: look closely */
-		}
-		set_timer(prober, backend, now_ns + pause_of(prober, probe, now_ns));
+	if (code == EHOSTUNREACH || code == EHOSTDOWN) {
+		return failure_reason_name(FAILURE_UNREACHABLE);
 	}
-	return judge(error, probe->started_ns);
+	if (code == ECONNRESET) {
+		return failure_reason_name(FAILURE_RESET);
+	}
+	if (result == CHECK_ERROR) {
+		return failure_reason_name(FAILURE_RESOURCE);
+	}
+	return check_result_name(result);
 }
 
-static int watch(const struct prober *prober, uint32_t backend, int fd)
+static void close_socket(struct prober *prober, struct probe *probe)
+{
+	(void)close(probe->fd); /* leaves the epoll by itself: there is no other descriptor of it */
+	probe->fd = -1;
+	assert(prober->active > 0);
+	prober->active--;
+}
+
+static void enqueue(struct prober *prober, struct probe *probe)
+{
+	probe->state = PROBE_QUEUED;
+	probe->next_queued = NULL;
+	if (prober->queue_last != NULL) {
+		prober->queue_last->next_queued = probe;
+	} else {
+		prober->queue_first = probe;
+	}
+	prober->queue_last = probe;
+}
+
+static void dequeue(struct prober *prober, struct probe *probe)
+{
+	struct probe **place = &prober->queue_first;
+	struct probe *before = NULL;
+
+	while (*place != probe) {
+		before = *place;
+		place = &before->next_queued;
+	}
+	*place = probe->next_queued;
+	if (prober->queue_last == probe) {
+		prober->queue_last = before;
+	}
+	probe->next_queued = NULL;
+}
+
+/* The next one, counted from the start of this one. */
+static void wait_for_next(struct prober *prober, struct probe *probe, uint64_t now_ns)
+{
+	const uint64_t delay_ns = probe_delay(probe->interval_ns, now_ns - probe->down_since_ns);
+	const uint64_t at_ns = probe->started_ns + probe_jitter(&prober->rng, delay_ns);
+
+	if (!probe->wanted) {
+		probe->state = PROBE_OFF;
+		timers_cancel(prober->timers, &probe->timer);
+		return;
+	}
+	probe->state = PROBE_WAITING;
+	timers_set(prober->timers, &probe->timer, at_ns > now_ns ? at_ns : now_ns);
+}
+
+static void tell(struct prober *prober, struct probe *probe, int code, uint64_t now_ns)
+{
+	const enum check_result result = probe_classify(code);
+	const struct probe_outcome outcome = {
+		.result = result,
+		.reason = result == CHECK_SUCCESS ? NULL : reason_of(code, result),
+		.started_ns = probe->started_ns,
+		.now_ns = now_ns,
+	};
+
+	if (result == CHECK_SUCCESS) {
+		probe->down_since_ns = now_ns;
+	}
+	prober->on_done(prober->context, probe->timer.index, &outcome);
+}
+
+/* A probe is over with an error; its socket, if there was one, is closed. */
+static void fail(struct prober *prober, struct probe *probe, int code, uint64_t now_ns)
+{
+	wait_for_next(prober, probe, now_ns);
+	tell(prober, probe, code, now_ns);
+}
+
+/*
+ * A port of the ephemeral range where nobody listens can be connected with itself: the kernel may
+ * choose it as our own port, and two SYNs that cross are a handshake.
+ */
+static bool is_self(int fd)
+{
+	struct sockaddr_any ours = {.length = sizeof ours.local};
+	struct sockaddr_any theirs = {.length = sizeof theirs.local};
+
+	if (getsockname(fd, &ours.generic, &ours.length) < 0 ||
+		getpeername(fd, &theirs.generic, &theirs.length) < 0) {
+		return false;
+	}
+	return ours.generic.sa_family != AF_UNIX && ours.length == theirs.length &&
+		memcmp(&ours.generic, &theirs.generic, ours.length) == 0;
+}
+
+static void succeed(struct prober *prober, struct probe *probe, uint64_t now_ns)
+{
+	struct epoll_event event = {
+		.events = EPOLLIN | EPOLLRDHUP,
+		.data.u64 = prober->epoll_tag | probe->timer.index,
+	};
+
+	if (is_self(probe->fd)) {
+		close_socket(prober, probe);
+		fail(prober, probe, ECONNREFUSED, now_ns);
+		return;
+	}
+	probe->state = PROBE_CLOSING;
+	timers_set(prober->timers, &probe->timer, now_ns + LINGER_NS);
+	if (shutdown(probe->fd, SHUT_WR) < 0 ||
+		epoll_ctl(prober->epoll_fd, EPOLL_CTL_MOD, probe->fd, &event) < 0) {
+		close_socket(prober, probe);
+		wait_for_next(prober, probe, now_ns);
+	}
+	tell(prober, probe, 0, now_ns);
+}
+
+/* Returns 0 when it is connected or under way, or a positive errno. */
+static int begin_connect(struct prober *prober, struct probe *probe)
 {
 	struct epoll_event event = {
 		.events = EPOLLOUT,
-		.data.u64 = (uint64_t)prober->epoll_tag << 32 | backend,
+		.data.u64 = prober->epoll_tag | probe->timer.index,
 	};
+	const struct sockaddr_any *address = probe->address;
+	int code;
+	int fd;
 
-	return epoll_ctl(prober->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
+	fd = socket(address->generic.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		return errno;
+	}
+	if (connect(fd, &address->generic, address->length) < 0 && errno != EINPROGRESS) {
+		goto fail_close;
+	}
+	if (epoll_ctl(prober->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
+		goto fail_close;
+	}
+	probe->fd = fd;
+	return 0;
+
+fail_close:
+	code = errno;
+	(void)close(fd);
+	return code;
 }
 
-/* Returns 0 when the connect is under way, else an errno. */
-static int begin(struct prober *prober, uint32_t backend, const struct sockaddr_any *address,
-	uint64_t now_ns)
+static void begin(struct prober *prober, struct probe *probe, uint64_t now_ns)
 {
-	static const struct connect_spec plain = {.keepalive_s = 0};
-	struct probe *probe = &prober->probes[backend];
-	const int r = socket_connect(address, &plain, &probe->fd);
+	int code;
 
+	if (prober->active >= PROBES_AT_ONCE) {
+		timers_cancel(prober->timers, &probe->timer);
+		enqueue(prober, probe);
+		return;
+	}
 	probe->started_ns = now_ns;
-	if (r < 0) {
-		probe->fd = -1;
-		return -r;
+	code = begin_connect(prober, probe);
+	if (code != 0) {
+		fail(prober, probe, code, now_ns);
+		return;
 	}
-	prober->running++;
-	set_timer(prober, backend, now_ns + probe->timeout_ns);
-	return watch(prober, backend, probe->fd);
+	prober->active++;
+	probe->state = PROBE_CONNECTING;
+	timers_set(prober->timers, &probe->timer, now_ns + probe->timeout_ns);
 }
 
-bool probe_on_timer(struct prober *prober, uint32_t backend, const struct sockaddr_any *address,
-	uint64_t now_ns, struct probe_outcome *ret_outcome)
+/*
+ * The next one of the queue, when a place has become free. One is enough: each that fails at
+ * once has its place back, and is followed by the timers of the others.
+ */
+static void begin_queued(struct prober *prober, uint64_t now_ns)
 {
-	int error;
+	while (prober->queue_first != NULL && prober->active < PROBES_AT_ONCE) {
+		struct probe *probe = prober->queue_first;
 
-	if (prober->probes[backend].fd >= 0) {
-		*ret_outcome = conclude(prober, backend, ETIMEDOUT, now_ns);
-		return true;
+		dequeue(prober, probe);
+		begin(prober, probe, now_ns);
 	}
-	if (prober->running >= PROBES_AT_ONCE) {
-		set_timer(prober, backend, now_ns + CROWDED_NS);
-		return false;
+}
+
+void probe_start(struct prober *prober, struct probe *probe, uint64_t now_ns)
+{
+	probe->wanted = true;
+	probe->down_since_ns = now_ns;
+	if (probe->state == PROBE_OFF) {
+		probe->started_ns = now_ns;
+		probe->state = PROBE_WAITING;
+		timers_set(prober->timers, &probe->timer,
+			now_ns + probe_jitter(&prober->rng, probe->interval_ns));
 	}
-	error = begin(prober, backend, address, now_ns);
-	if (error != 0) {
-		*ret_outcome = conclude(prober, backend, error, now_ns);
-		return true;
+}
+
+/* One that is connecting or closing ends by itself; what it finds out is still told. */
+void probe_stop(struct prober *prober, struct probe *probe)
+{
+	probe->wanted = false;
+	if (probe->state == PROBE_QUEUED) {
+		dequeue(prober, probe);
+		probe->state = PROBE_OFF;
+	} else if (probe->state == PROBE_WAITING) {
+		timers_cancel(prober->timers, &probe->timer);
+		probe->state = PROBE_OFF;
+	}
+}
+
+void probe_at_once(struct prober *prober, struct probe *probe, uint64_t now_ns)
+{
+	if (probe->state == PROBE_OFF || probe->state == PROBE_WAITING) {
+		probe->state = PROBE_WAITING;
+		timers_set(prober->timers, &probe->timer, now_ns);
+	}
+}
+
+void probe_on_timer(struct prober *prober, struct probe *probe, uint64_t now_ns)
+{
+	switch (probe->state) {
+	case PROBE_WAITING:
+		begin(prober, probe, now_ns);
+		break;
+	case PROBE_CONNECTING:
+		close_socket(prober, probe);
+		fail(prober, probe, ETIMEDOUT, now_ns);
+		break;
+	case PROBE_CLOSING:
+		close_socket(prober, probe);
+		wait_for_next(prober, probe, now_ns);
+		break;
+	case PROBE_OFF:
+	case PROBE_QUEUED:
+		break;
+	}
+	begin_queued(prober, now_ns);
+}
+
+/* Reads what a backend says to somebody who has already said goodbye. True: nothing will come. */
+static bool read_to_end(int fd)
+{
+	char dropped[4096];
+
+	for (int i = 0; i < DRAIN_READS; i++) {
+		const ssize_t n = recv(fd, dropped, sizeof dropped, 0);
+
+		if (n == 0) {
+			return true;
+		}
+		if (n < 0) {
+			return errno != EAGAIN && errno != EINTR;
+		}
 	}
 	return false;
 }
 
-bool probe_on_event(struct prober *prober, uint32_t backend, uint32_t events, uint64_t now_ns,
-	struct probe_outcome *ret_outcome)
+static void on_connected(struct prober *prober, struct probe *probe, uint64_t now_ns)
 {
-	const struct probe *probe = &prober->probes[backend];
-	int error = 0;
+	socklen_t length = sizeof(int);
+	int code = 0;
 
-	if (probe->fd < 0) {
-		return false;
+	if (getsockopt(probe->fd, SOL_SOCKET, SO_ERROR, &code, &length) < 0) {
+		code = errno;
 	}
-	if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
-		error = socket_take_error(probe->fd);
-	} else if ((events & EPOLLOUT) == 0) {
-		return false;
+	if (code == 0) {
+		succeed(prober, probe, now_ns);
+		return;
 	}
-	*ret_outcome = conclude(prober, backend, error, now_ns);
-	return true;
+	close_socket(prober, probe);
+	fail(prober, probe, code, now_ns);
+}
+
+void probe_on_ready(struct prober *prober, struct probe *probe, uint64_t now_ns)
+{
+	if (probe->state == PROBE_CONNECTING) {
+		on_connected(prober, probe, now_ns);
+	} else if (probe->state == PROBE_CLOSING && read_to_end(probe->fd)) {
+		close_socket(prober, probe);
+		wait_for_next(prober, probe, now_ns);
+	}
+	begin_queued(prober, now_ns);
+}
+
+void probe_abandon(struct prober *prober, struct probe *probe)
+{
+	probe_stop(prober, probe);
+	if (probe->state == PROBE_CONNECTING || probe->state == PROBE_CLOSING) {
+		timers_cancel(prober->timers, &probe->timer);
+		close_socket(prober, probe);
+		probe->state = PROBE_OFF;
+	}
 }

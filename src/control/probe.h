@@ -1,10 +1,13 @@
 /*
- * Probes: whether a backend accepts a connection. One connect, and an orderly end.
+ * Probes: a connect, and a FIN, to each backend that is not healthy.
  *
- * A backend that is not healthy is probed every probe_interval, +-10 %. One that has been down for
- * long is probed less often: after `t` of it every t / 30, at most every 10 s, so that the interval
- * grows slowly and a service that restarts is seen at once. A probe that cannot be made for reasons
- * of our own says nothing.
+ * Non-blocking, in control's epoll, each with a deadline, a bounded number at once. What a probe
+ * found is told through a callback; whether it counts is the health machine's business. A success
+ * is told at once; the connection is then ended politely (FIN first, what the backend says is
+ * read and dropped for a moment), since a close with unread bytes would be a reset.
+ *
+ * Local trouble (descriptors, ports, memory, no route, no permission) is CHECK_ERROR: neither
+ * success nor failure.
  *
  * Threads: control alone.
  */
@@ -18,55 +21,73 @@
 #include "control/timers.h"
 #include "model/slot.h"
 
-struct probe {
-	struct timer timer; /* the next probe, or the end of the one that is under way */
-	uint64_t started_ns;
-	uint64_t since_ns;    /* when probing began */
-	uint64_t interval_ns; /* as configured */
-	uint64_t timeout_ns;
-	int fd;         /* owned; -1: none is under way */
-	bool repeating; /* until probe_stop() */
+enum { PROBES_AT_ONCE = 256 };
+
+enum probe_state {
+	PROBE_OFF,
+	PROBE_WAITING,    /* until its timer says so */
+	PROBE_QUEUED,     /* until another one is over */
+	PROBE_CONNECTING, /* until the answer, or probe_timeout */
+	PROBE_CLOSING,    /* has answered; until its FIN, or a moment */
 };
 
-/* What became of a probe. */
 struct probe_outcome {
 	enum check_result result;
-	bool evidence;      /* false: our own trouble */
-	const char *reason; /* of a failure; a constant */
+	const char *reason; /* of anything but success: a constant */
 	uint64_t started_ns;
+	uint64_t now_ns;
 };
+
+/* One backend's. */
+struct probe {
+	struct timer timer; /* kind and index are the owner's */
+	enum probe_state state;
+	bool wanted; /* goes on until probe_stop() */
+	int fd;      /* owned while connecting and closing */
+	uint64_t started_ns;
+	uint64_t down_since_ns; /* since when no probe has succeeded */
+	uint64_t interval_ns;
+	uint64_t timeout_ns;
+	const struct sockaddr_any *address; /* borrowed; changes only while not connecting */
+	struct probe *next_queued;
+};
+
+typedef void probe_on_done(void *context, uint32_t index, const struct probe_outcome *outcome);
 
 struct prober {
-	struct probe *probes; /* owned; by backend */
-	uint32_t count;
-	uint32_t running;
 	int epoll_fd;          /* borrowed */
-	uint32_t epoll_tag;    /* the upper half of the epoll data; the lower one is the backend */
-	uint32_t timer_kind;   /* of all timers here */
+	uint64_t epoll_tag;    /* upper half of the epoll data; the lower is timer.index */
 	struct timers *timers; /* borrowed */
 	struct rng rng;
+	probe_on_done *on_done;
+	void *context;
+	uint32_t active;
+	struct probe *queue_first;
+	struct probe *queue_last;
 };
 
-/* Returns 0 or -ENOMEM. */
-int prober_init(struct prober *prober, uint32_t count, struct timers *timers, uint64_t seed);
-void prober_done(struct prober *prober);
+/* From now on, each interval, until probe_stop(). The first one after an interval. */
+void probe_start(struct prober *prober, struct probe *probe, uint64_t now_ns);
+void probe_stop(struct prober *prober, struct probe *probe);
 
-void probe_configure(
-	struct prober *prober, uint32_t backend, uint64_t interval_ns, uint64_t timeout_ns);
+/* One now, or as soon as one of the backend that is being closed is out of the way. */
+void probe_at_once(struct prober *prober, struct probe *probe, uint64_t now_ns);
 
-/* Probes again and again, the first time in an interval from now. */
-void probe_start(struct prober *prober, uint32_t backend, uint64_t now_ns);
+void probe_on_timer(struct prober *prober, struct probe *probe, uint64_t now_ns);
+void probe_on_ready(struct prober *prober, struct probe *probe, uint64_t now_ns);
 
-/* Ends that, and a probe that is under way. */
-void probe_stop(struct prober *prober, uint32_t backend);
+/* Closes what is open. The probe may be started again. */
+void probe_abandon(struct prober *prober, struct probe *probe);
 
-/* Probes once, at once, unless one is under way. */
-void probe_once(struct prober *prober, uint32_t backend, uint64_t now_ns);
+/*
+ * How long to wait between the starts of two probes, before jitter: the interval, and for a
+ * backend that has been down for long a thirtieth of that time, at most 10 s. So a return is seen
+ * late by a thirtieth of the outage at worst. After a success it is the interval again.
+ */
+uint64_t probe_delay(uint64_t interval_ns, uint64_t down_ns);
 
-/* The timer of the backend fired. Returns whether there is an outcome; else one may be under way. */
-bool probe_on_timer(struct prober *prober, uint32_t backend, const struct sockaddr_any *address,
-	uint64_t now_ns, struct probe_outcome *ret_outcome);
+/* Between 90 % and 110 % of it, so that the probes of many do not march in step. */
+uint64_t probe_jitter(struct rng *rng, uint64_t delay_ns);
 
-/* Its socket had an event. Returns whether there is an outcome. */
-bool probe_on_event(struct prober *prober, uint32_t backend, uint32_t events, uint64_t now_ns,
-	struct probe_outcome *ret_outcome);
+/* What a connect's errno (> 0) says about the backend. */
+enum check_result probe_classify(int code);

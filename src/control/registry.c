@@ -263,6 +263,13 @@ uint32_t registry_resolved(struct registry *registry, uint32_t backend,
 	return REGISTRY_NONE;
 }
 
+void registry_begin(struct registry *registry, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < registry->pool_count; i++) {
+		review_pool(registry, &registry->pools[i], CAUSE_RESOLVER, now_ns);
+	}
+}
+
 void registry_set_admin(
 	struct registry *registry, uint32_t backend, enum admin_state admin, uint64_t now_ns)
 {

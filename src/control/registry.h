@@ -109,6 +109,9 @@ void registry_check_draining(struct registry *registry, uint64_t now_ns);
 uint32_t registry_resolved(struct registry *registry, uint32_t backend,
 	const struct sockaddr_any *address, bool healthy, uint64_t now_ns);
 
+/* Once the names have been looked up: says which pools begin without a healthy backend. */
+void registry_begin(struct registry *registry, uint64_t now_ns);
+
 /* The operator's word and weight. Ready also ends a hold-down. */
 void registry_set_admin(
 	struct registry *registry, uint32_t backend, enum admin_state admin, uint64_t now_ns);

@@ -1,9 +1,12 @@
 /*
- * Names to addresses, by getaddrinfo() on a thread of its own: it may take as long as it likes,
- * and nobody waits for it.
+ * Names into addresses, off the loop: getaddrinfo() may block for as long as it likes.
  *
- * Owner:    control. What is asked for is copied.
- * Threads:  all functions by control; the thread inside touches nothing else.
+ * A few threads of its own take the questions; the answers are fetched by control when the
+ * descriptor is readable. The first address that the system names is taken (RFC 6724 order).
+ *
+ * Owner:    control. A lookup that hangs cannot be cancelled, so the threads are detached and
+ *           what they share lives until the last of them is done.
+ * Threads:  all functions by control.
  */
 #pragma once
 
@@ -15,24 +18,29 @@
 struct error;
 struct resolver;
 
+enum { RESOLVE_PROBLEM_MAX = 64 };
+
 struct resolve_answer {
 	uint32_t backend; /* as it was asked for */
 	bool found;
-	struct sockaddr_any address; /* the first one; set when it was found */
-	char problem[96];            /* why not, in words */
+	struct sockaddr_any address;       /* when found */
+	char problem[RESOLVE_PROBLEM_MAX]; /* when not: why */
 };
 
-/* Room for `limit` questions at once. Returns 0 or a negative errno. */
+/* `limit`: how many questions may be open at once. The caller owns *ret_resolver. */
 int resolver_create(uint32_t limit, struct resolver **ret_resolver, struct error *err);
 
-/* Ends the thread; one that is stuck in a look-up is left behind with its memory. NULL is allowed. */
+/* NULL is allowed. Does not wait for lookups that are under way. */
 void resolver_free(struct resolver *resolver);
 
-/* Asks for the address of a backend; at most once until it is answered. */
-void resolver_ask(struct resolver *resolver, uint32_t backend, const struct address *name);
-
-/* Readable when there is an answer. */
+/* Readable when there is an answer. Owned by the resolver. */
 int resolver_fd(const struct resolver *resolver);
 
-/* Takes one answer; false when there is none. */
+/* Asks for the address of a name. A backend may be asked for again once it has been answered. */
+void resolver_ask(struct resolver *resolver, uint32_t backend, const struct address *name);
+
+/* False when there is no answer (more). */
 bool resolver_answer(struct resolver *resolver, struct resolve_answer *ret_answer);
+
+/* Waits until every question has been answered, at most until `timeout_ms` have passed. */
+void resolver_wait(struct resolver *resolver, uint64_t timeout_ms);

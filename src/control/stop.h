@@ -1,44 +1,55 @@
 /*
- * The graceful stop of the process, as a pure machine.
+ * How the process stops, as a pure state machine.
  *
- *   RUNNING --signal--> LAME DUCK --lame_duck--> DRAINING --(no listener, no session)--> STOPPED
- *                                                         --(drain is over)---> cut ---> STOPPED
- *   any of the three --second signal--> cut --> STOPPED
+ *   RUNNING -> LAME_DUCK (readiness says no) -> DRAINING (the listeners close, sessions finish)
+ *           -> EXITING (the workers leave their loops) -> DONE
  *
- * Threads: control alone. Time comes in; nothing reads a clock.
+ * A second signal, or the deadline of DRAINING, cuts what is left and goes to EXITING.
+ *
+ * Threads: control alone. Time comes in as an argument.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
-#include "model/shm.h"
+enum stop_state {
+	STOP_UNSET = 0,
+	STOP_RUNNING,
+	STOP_LAME_DUCK,
+	STOP_DRAINING,
+	STOP_EXITING,
+	STOP_DONE,
+	STOP_STATE_COUNT,
+};
 
+/* What the caller must do, a set of bits, in this order. */
 enum stop_action {
-	STOP_DO_NOTHING = 0,
-	STOP_DO_ANNOUNCE = 1 << 0, /* say that the process is stopping */
-	STOP_DO_REFUSE = 1 << 1,   /* tell the workers to close their listeners */
-	STOP_DO_EXIT = 1 << 2,     /* tell the workers to leave: sessions that are left are cut */
+	STOP_DO_LAME_DUCK = 1 << 0, /* say that the process is not ready */
+	STOP_DO_DRAIN = 1 << 1,     /* tell the workers to stop accepting */
+	STOP_DO_CUT = 1 << 2,       /* tell them to reset all sessions */
+	STOP_DO_EXIT = 1 << 3,      /* tell them to leave */
 };
 
 struct stop {
-	enum process_phase phase; /* RUNNING at first */
-	uint32_t signals;         /* to stop, so far */
+	enum stop_state state;
 	uint64_t lame_duck_ns;
 	uint64_t drain_ns;
-	uint64_t phase_end_ns; /* of LAME_DUCK and DRAINING */
+	uint64_t deadline_ns; /* of the present state; UINT64_MAX: none */
 };
 
+/* What the caller sees. */
 struct stop_input {
 	uint64_t now_ns;
-	uint32_t signals;        /* that came since the last call */
-	uint32_t listeners_open; /* of all workers */
-	uint64_t sessions;       /* of all workers */
+	uint32_t signals;   /* how many orders to stop have come since the last call */
+	bool empty;         /* no listener is open and no session is left */
+	bool workers_ended; /* all have left their loops */
 };
 
-void stop_init(struct stop *stop, uint64_t lame_duck_ns, uint64_t drain_ns);
+void stop_init(struct stop *stop, uint64_t lame_duck_ms, uint64_t drain_ms);
 
-/* One step; returns a set of enum stop_action. Once it says EXIT the phase is PHASE_STOPPED. */
-unsigned stop_step(struct stop *stop, const struct stop_input *input);
+/* Returns the actions, enum stop_action. */
+unsigned stop_feed(struct stop *stop, const struct stop_input *input);
 
-/* When to call stop_step() at the latest; UINT64_MAX while nothing is under way. */
-uint64_t stop_next_ns(const struct stop *stop, uint64_t now_ns);
+/* When stop_feed() must be called again without a signal; UINT64_MAX: not by time. */
+uint64_t stop_deadline(const struct stop *stop, uint64_t now_ns);
