@@ -182,7 +182,7 @@ class Unit(Tree):
 
 
 class Manual(Tree):
-    HELP = "usage: loble --listen ADDRESS\n  loble check [FILE]   finds mistakes\n"
+    HELP = "commands:\n  check [FILE]  finds mistakes\noptions:\n      --listen ADDRESS  where\n"
     PAGE = ".It Fl -listen Ar ADDRESS\n.It Cm check\n"
 
     def test_a_page_that_describes_the_help_passes(self):
@@ -197,6 +197,16 @@ class Manual(Tree):
             "\n".join(check_man.check_help(self.HELP, ".It Fl -listen\n")))
         self.assertIn("top is not in --help",
             "\n".join(check_man.check_help(self.HELP, self.PAGE + ".It Cm top\n")))
+
+    def test_keys_on_one_side_only(self):
+        schema = {"properties": {"server": {"properties": {"workers": {}}},
+            "pools": {"additionalProperties": {"properties": {"retries": {}}}}}}
+        page = ".It Ic workers\n.It Ic retries\n"
+        self.assertEqual([], list(check_man.check_keys(schema, page)))
+        self.assertIn("key retries is not described",
+            "\n".join(check_man.check_keys(schema, ".It Ic workers\n")))
+        self.assertIn("there is no key idle",
+            "\n".join(check_man.check_keys(schema, page + ".It Ic idle\n")))
 
     def test_an_example_that_the_program_refuses(self):
         page = ".Bd -literal -offset indent\n[[backends]]\n.Ed\n"
