@@ -237,9 +237,11 @@ void hint_syntax_error(struct span text, const struct toml_failure *failure, str
 		diag_help(diag,
 			"write \"%.*s\" in quotes if it is no number, else without the zero",
 			shown(value), value.data);
-	} else if (equals < line.length && value.length == 0) {
+	} else if (equals == 0 || equals == line.length) {
+		return; /* no value that could be wrong */
+	} else if (value.length == 0) {
 		diag_help(diag, "a value is expected after the '='");
-	} else if (equals < line.length && !hint_boolean(value, diag) && !hint_ip6(value, diag)) {
+	} else if (!hint_boolean(value, diag) && !hint_ip6(value, diag)) {
 		(void)hint_quotes(value, diag);
 	}
 }
