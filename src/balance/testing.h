@@ -1,4 +1,7 @@
-/* Pools for the unit tests of balance/. Everything lives in the arena that is passed in. */
+/*
+ * Pools for the unit tests of balance/. Everything lives in the arena that is passed in, and
+ * belongs to the thread of the test.
+ */
 #pragma once
 
 #include <stdatomic.h>

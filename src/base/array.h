@@ -1,4 +1,4 @@
-/* The two macros that every C program needs. */
+/* What every C program needs. Constants. */
 #pragma once
 
 #include <stddef.h>

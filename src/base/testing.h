@@ -1,4 +1,7 @@
-/* cmocka with the headers that it wants before it, in the order that it wants. Unit tests only. */
+/*
+ * cmocka with the headers that it wants before it, in the order that it wants. For unit tests
+ * alone; assertions by the first thread only.
+ */
 #pragma once
 
 /* clang-format off */

@@ -384,8 +384,8 @@ static bool build_form(struct builder *builder)
 			"'%s' and '%s' (line %u) do not go together: a file has one form, not both",
 			second->key.data, first->key.data, first->position.line);
 		diag_help(builder->draft.diag,
-			"the simple form has [listener], [balancer] and [[backends]]; the full form "
-			"has [[listeners]] and [pools.NAME]");
+			"the simple form has [listener], [balancer] and [[backends]]; the full "
+			"form has [[listeners]] and [pools.NAME]");
 		return false;
 	}
 	if (full != NULL) {

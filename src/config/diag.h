@@ -53,10 +53,10 @@ void diag_out_of_memory(struct diag *diag);
 unsigned diag_errors(const struct diag *diag);
 unsigned diag_warnings(const struct diag *diag);
 
-/* For people: all messages, and "1 error, 0 warnings" as the last line; nothing when there are none. */
+/* For people: all messages, and "1 error, 0 warnings" as the last line; or nothing. */
 void diag_print(const struct diag *diag, FILE *file);
 
-/* For programs: a list of {file, line, column, severity, message, help}; null where there is none. */
+/* For programs: a list of {file, line, column, severity, message, help}; or null. */
 void diag_print_json(const struct diag *diag, FILE *file);
 
 /* Writes `length` bytes at `text` as a JSON string, quotes included; what is no UTF-8 as U+FFFD. */

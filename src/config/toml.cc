@@ -1,13 +1,13 @@
 extern "C" {
 #include "base/span.h"
 }
-#include "config/toml.h"
-
 #include <algorithm>
 #include <cstdio>
 #include <new>
 #include <string_view>
 #include <toml++/toml.h>
+
+#include "config/toml.h"
 
 extern "C" {
 #include "base/arena.h"

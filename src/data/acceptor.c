@@ -110,7 +110,7 @@ static bool on_accept_error(struct worker *worker, uint32_t listener, int error)
 	}
 	counter_add(&worker_listener_counters(worker, listener)->accept_errors[count_as(error)], 1);
 	if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
-		/* They do not go away by asking again: leave the clients in the queue for a while. */
+		/* Asking again would not help: leave the clients in the queue for a while. */
 		pause_accepting(worker, ERROR_PAUSE_NS);
 		return false;
 	}

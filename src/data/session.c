@@ -194,7 +194,7 @@ void session_resume(struct worker *worker, uint32_t index)
 		return;
 	}
 	if (session->direction[SIDE_BACKEND].end == DIRECTION_CUT) {
-		/* The client failed under the backend's bytes: its own last ones are still there. */
+		/* The client failed under the backend's bytes; its own last ones are there. */
 		results[SIDE_CLIENT] = pump_run(worker, index, SIDE_CLIENT);
 	}
 	settle_tries(worker, index);

@@ -1,6 +1,6 @@
 /*
  * What the process says to the shell when it ends: part of the interface, scripts read it.
- * The values are those of sysexits.h where that has one.
+ * Constants; the values are those of sysexits.h where that has one.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /*
  * How many of each thing one process can hold. Shared memory is laid out for these numbers and
- * touched only where it is used, so generous ones cost address space and nothing else.
+ * touched only where it is used, so generous ones cost address space and nothing else. Constants.
  */
 #pragma once
 

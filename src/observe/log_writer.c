@@ -329,7 +329,7 @@ void log_writer_close(struct log_writer *writer, uint32_t timeout_ms)
 	gone = writer->gone;
 	(void)pthread_mutex_unlock(&writer->lock);
 	if (!gone) {
-		/* Stuck in write(): it is left behind with its memory, and ends with the process. */
+		/* Stuck in write(): left behind with its memory, it ends with the process. */
 		(void)pthread_detach(writer->thread);
 		return;
 	}

@@ -205,7 +205,8 @@ int socket_prove_free(const struct listen_spec *spec, struct error *err)
 	alone.share_port = false;
 	fd = socket(spec->address.generic.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0) {
-		return error_set(err, errno, "%s: cannot open a socket", sockaddr_text(&spec->address, text));
+		return error_set(err, errno, "%s: cannot open a socket",
+			sockaddr_text(&spec->address, text));
 	}
 	/* Never listens: a client that came at this moment would be lost. */
 	r = set_listen_options(fd, &alone);
@@ -213,7 +214,8 @@ int socket_prove_free(const struct listen_spec *spec, struct error *err)
 		r = -errno;
 	}
 	(void)close(fd);
-	return r < 0 ? error_set(err, -r, "%s: cannot bind", sockaddr_text(&spec->address, text)) : 0;
+	return r < 0 ? error_set(err, -r, "%s: cannot bind", sockaddr_text(&spec->address, text))
+		     : 0;
 }
 
 int socket_connect(const struct sockaddr_any *address, const struct connect_spec *spec, int *ret_fd)
