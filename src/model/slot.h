@@ -22,7 +22,7 @@
 
 /* Zero is not a state, so a forgotten cell of a transition table cannot pass for one. */
 enum health_state {
-	HEALTH_UNSET = 0,
+	HEALTH_UNSET = 0, /* of a slot: no configuration names it (yet, or any more) */
 	HEALTH_HEALTHY,   /* takes new sessions */
 	HEALTH_DRAINING,  /* takes none; waits for the running ones to end */
 	HEALTH_UNHEALTHY, /* takes none, and has none */

@@ -1,5 +1,6 @@
 #include "observe/metrics.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,14 +9,17 @@
 #include "base/array.h"
 #include "model/shm.h"
 #include "observe/process_metrics.h"
+#include "observe/totals.h"
 
-enum { LABELS_MAX = 4 * IDENTITY_NAME_MAX + 32 };
+/* Two names, of which each byte may become three, and the keys. */
+enum { LABELS_MAX = 6 * IDENTITY_NAME_MAX + 32, BOUND_MAX = 32 };
 
 /* What a metric has one series (or group of series) for. */
 enum scope { SCOPE_PROCESS, SCOPE_LISTENER, SCOPE_POOL, SCOPE_BACKEND };
 
 struct entity {
-	uint32_t index; /* in its table of shared memory */
+	uint32_t index;       /* in its table of shared memory */
+	const void *counters; /* its block of struct totals */
 	char labels[LABELS_MAX];
 };
 
@@ -24,14 +28,30 @@ struct entities {
 	struct entity *list; /* owned */
 };
 
+/* The states that an operator sees; maintenance is one of them, and wins. */
+enum shown_state {
+	SHOWN_HEALTHY,
+	SHOWN_DRAINING,
+	SHOWN_UNHEALTHY,
+	SHOWN_MAINTENANCE,
+	SHOWN_COUNT,
+};
+
+/* How many backends of a pool are in each state. */
+struct pool_states {
+	uint64_t count[SHOWN_COUNT];
+};
+
 /* One scrape. */
 struct scrape {
 	struct page *page;
 	const struct metrics_source *source;
 	const struct shm *shm;
+	struct totals totals;
 	struct entities listeners;
 	struct entities pools;
 	struct entities backends;
+	struct pool_states *pool_states; /* owned; by pool */
 };
 
 struct metric {
@@ -69,41 +89,18 @@ static void write_plain(const struct scrape *scrape, const struct metric *metric
 	write_labelled(scrape, metric, entity, NULL, NULL, number);
 }
 
-/* The block of one worker's counters that belongs to the entity. */
-static const void *block_of(
-	const struct scrape *scrape, enum scope scope, uint32_t worker, const struct entity *entity)
+/* The counter at `offset` of the entity's block. */
+static uint64_t counter_at(const struct entity *entity, size_t offset)
 {
-	switch (scope) {
-	case SCOPE_LISTENER:
-		return shm_listener_counters(scrape->shm, worker, entity->index);
-	case SCOPE_POOL:
-		return shm_pool_counters(scrape->shm, worker, entity->index);
-	case SCOPE_BACKEND:
-		return shm_slot_counters(scrape->shm, worker, entity->index);
-	case SCOPE_PROCESS:
-		break;
-	}
-	abort(); /* the table has no such row */
-}
+	const char *block = entity->counters;
 
-/* The counter at `offset` of the entity's blocks, over all workers. */
-static uint64_t sum_at(
-	const struct scrape *scrape, enum scope scope, const struct entity *entity, size_t offset)
-{
-	uint64_t sum = 0;
-
-	for (uint32_t worker = 0; worker < scrape->shm->workers; worker++) {
-		const char *block = block_of(scrape, scope, worker, entity);
-
-		sum += counter_get((const counter_t *)(const void *)(block + offset));
-	}
-	return sum;
+	return counter_get((const counter_t *)(const void *)(block + offset));
 }
 
 static void write_counter(
 	const struct scrape *scrape, const struct metric *metric, const struct entity *entity)
 {
-	write_plain(scrape, metric, entity, sum_at(scrape, metric->scope, entity, metric->offset));
+	write_plain(scrape, metric, entity, counter_at(entity, metric->offset));
 }
 
 /* A list of `count` counters at metric->offset, one series per word. */
@@ -112,32 +109,20 @@ static void write_words(const struct scrape *scrape, const struct metric *metric
 {
 	for (size_t i = 0; i < count; i++) {
 		write_labelled(scrape, metric, entity, key, words[i],
-			sum_at(scrape, metric->scope, entity,
-				metric->offset + i * sizeof(counter_t)));
+			counter_at(entity, metric->offset + i * sizeof(counter_t)));
 	}
-}
-
-/* Finished is read before started: a session that ends meanwhile must not make it negative. */
-static void write_difference(const struct scrape *scrape, const struct metric *metric,
-	const struct entity *entity, size_t started, size_t finished)
-{
-	const uint64_t ended = sum_at(scrape, metric->scope, entity, finished);
-
-	write_plain(scrape, metric, entity, sum_at(scrape, metric->scope, entity, started) - ended);
 }
 
 static void write_listener_active(
 	const struct scrape *scrape, const struct metric *metric, const struct entity *entity)
 {
-	write_difference(scrape, metric, entity, offsetof(struct listener_counters, connections),
-		offsetof(struct listener_counters, closed));
+	write_plain(scrape, metric, entity, totals_listener_active(entity->counters));
 }
 
 static void write_backend_active(
 	const struct scrape *scrape, const struct metric *metric, const struct entity *entity)
 {
-	write_difference(scrape, metric, entity, offsetof(struct slot_counters, started),
-		offsetof(struct slot_counters, finished));
+	write_plain(scrape, metric, entity, totals_slot_active(entity->counters));
 }
 
 static void write_rejected(
@@ -184,10 +169,16 @@ static void write_checks(
 	}
 }
 
-/* What `le` says: seconds, without trailing zeros. */
-static void format_bound(uint64_t ns, char text[static 24])
+/*
+ * What `le` says: seconds, without trailing zeros. Two kinds of histogram, so the texts are made
+ * for each entity anew; it is the numbers that take the time.
+ */
+static void format_bound(uint64_t ns, char text[static BOUND_MAX])
 {
-	(void)snprintf(text, 24, "%.10g", (double)ns / 1e9);
+	size_t length = page_format_seconds(ns, text);
+
+	assert(length < BOUND_MAX);
+	text[length] = '\0';
 }
 
 /*
@@ -199,25 +190,23 @@ static void write_histogram(const struct scrape *scrape, const struct metric *me
 	size_t sum_offset)
 {
 	struct sample sample = sample_of(metric, entity);
+	char bound[BOUND_MAX];
 	uint64_t count = 0;
-	char bound[24];
 
 	sample.suffix = "_bucket";
 	sample.key = "le";
 	sample.value = bound;
 	for (size_t i = 0; i < bound_count; i++) {
-		count += sum_at(
-			scrape, metric->scope, entity, metric->offset + i * sizeof(counter_t));
+		count += counter_at(entity, metric->offset + i * sizeof(counter_t));
 		format_bound(bounds_ns[i], bound);
 		page_number(scrape->page, &sample, count);
 	}
-	count += sum_at(
-		scrape, metric->scope, entity, metric->offset + bound_count * sizeof(counter_t));
+	count += counter_at(entity, metric->offset + bound_count * sizeof(counter_t));
 	sample.value = "+Inf";
 	page_number(scrape->page, &sample, count);
 	sample.key = NULL;
 	sample.suffix = "_sum";
-	page_seconds(scrape->page, &sample, sum_at(scrape, metric->scope, entity, sum_offset));
+	page_seconds(scrape->page, &sample, counter_at(entity, sum_offset));
 	sample.suffix = "_count";
 	page_number(scrape->page, &sample, count);
 }
@@ -236,9 +225,6 @@ static void write_session_duration(
 		offsetof(struct pool_counters, duration_sum_ns));
 }
 
-/* The states that an operator sees; maintenance is one of them, and wins. */
-enum shown_state { SHOWN_HEALTHY, SHOWN_DRAINING, SHOWN_UNHEALTHY, SHOWN_MAINTENANCE, SHOWN_COUNT };
-
 static const char *const shown_names[SHOWN_COUNT] = {
 	[SHOWN_HEALTHY] = "healthy",
 	[SHOWN_DRAINING] = "draining",
@@ -254,9 +240,9 @@ static enum shown_state shown_state_of(const struct slot *slot)
 	switch ((enum health_state)atomic_load_explicit(&slot->health, memory_order_acquire)) {
 	case HEALTH_HEALTHY:
 		return SHOWN_HEALTHY;
+	case HEALTH_UNSET: /* no longer configured, and its last sessions are running */
 	case HEALTH_DRAINING:
 		return SHOWN_DRAINING;
-	case HEALTH_UNSET:
 	case HEALTH_UNHEALTHY:
 	case HEALTH_STATE_COUNT:
 		break;
@@ -320,17 +306,9 @@ static void write_weight(
 static void write_pool_backends(
 	const struct scrape *scrape, const struct metric *metric, const struct entity *entity)
 {
-	uint64_t counts[SHOWN_COUNT] = {0};
-
-	for (uint32_t i = 0; i < scrape->backends.count; i++) {
-		const struct slot *slot = &scrape->shm->slots[scrape->backends.list[i].index];
-
-		if (slot->identity.parent == entity->index) {
-			counts[shown_state_of(slot)]++;
-		}
-	}
 	for (int i = 0; i < SHOWN_COUNT; i++) {
-		write_labelled(scrape, metric, entity, "state", shown_names[i], counts[i]);
+		write_labelled(scrape, metric, entity, "state", shown_names[i],
+			scrape->pool_states[entity->index].count[i]);
 	}
 }
 
@@ -347,8 +325,7 @@ static void write_sessions_closed(
 				closed_by_name((enum closed_by)by),
 				close_reason_name((enum close_reason)reason));
 			write_labelled(scrape, metric, entity, "by", value,
-				sum_at(scrape, metric->scope, entity,
-					metric->offset + number * sizeof(counter_t)));
+				counter_at(entity, metric->offset + number * sizeof(counter_t)));
 		}
 	}
 }
@@ -492,57 +469,107 @@ static void write_metric(const struct scrape *scrape, const struct metric *metri
 	}
 }
 
-static const struct identity *identity_at(const void *entries, size_t stride, uint32_t index)
+static struct entities make_entities(struct page *page, uint32_t count)
 {
-	return (const struct identity *)(const void *)((const char *)entries + index * stride);
-}
+	struct entities entities = {.list = calloc(count + 1U, sizeof *entities.list)};
 
-/* Entries are given densely: the first free one is the end, and nothing beyond is touched. */
-static struct entities list_entities(const struct scrape *scrape, const void *entries,
-	size_t stride, uint32_t limit, const char *key)
-{
-	struct entities entities = {.count = 0};
-
-	while (entities.count < limit &&
-		atomic_load_explicit(&identity_at(entries, stride, entities.count)->used,
-			memory_order_acquire) != 0) {
-		entities.count++;
-	}
-	entities.list = calloc(entities.count + 1U, sizeof *entities.list);
 	if (entities.list == NULL) {
-		scrape->page->failed = true;
-		entities.count = 0;
-		return entities;
-	}
-	for (uint32_t i = 0; i < entities.count; i++) {
-		const struct identity *identity = identity_at(entries, stride, i);
-		struct entity *entity = &entities.list[i];
-		const bool is_slot = entries == scrape->shm->slots;
-
-		entity->index = i;
-		(void)page_labels(entity->labels, sizeof entity->labels, is_slot ? "pool" : key,
-			is_slot ? scrape->shm->pools[identity->parent].identity.name
-				: identity->name,
-			is_slot ? key : NULL, identity->name);
+		page->failed = true;
 	}
 	return entities;
 }
 
+static void list_listeners(struct scrape *scrape)
+{
+	const uint32_t count = scrape->totals.listener_count;
+
+	scrape->listeners = make_entities(scrape->page, count);
+	for (uint32_t i = 0; i < count && scrape->listeners.list != NULL; i++) {
+		struct entity *entity = &scrape->listeners.list[scrape->listeners.count++];
+
+		entity->index = i;
+		entity->counters = &scrape->totals.listeners[i];
+		page_labels(entity->labels, sizeof entity->labels, "listener",
+			scrape->shm->listeners[i].identity.name);
+	}
+}
+
+static void list_pools(struct scrape *scrape)
+{
+	const uint32_t count = scrape->totals.pool_count;
+
+	scrape->pools = make_entities(scrape->page, count);
+	for (uint32_t i = 0; i < count && scrape->pools.list != NULL; i++) {
+		struct entity *entity = &scrape->pools.list[scrape->pools.count++];
+
+		entity->index = i;
+		entity->counters = &scrape->totals.pools[i];
+		page_labels(entity->labels, sizeof entity->labels, "pool",
+			scrape->shm->pools[i].identity.name);
+	}
+}
+
+/* A backend that no configuration names any more is shown until its last session has ended. */
+static bool is_shown(const struct slot *slot, const struct slot_counters *counters)
+{
+	return atomic_load_explicit(&slot->health, memory_order_acquire) != HEALTH_UNSET ||
+		totals_slot_active(counters) > 0;
+}
+
+static void list_backends(struct scrape *scrape)
+{
+	const uint32_t count = scrape->totals.slot_count;
+
+	scrape->backends = make_entities(scrape->page, count);
+	scrape->pool_states = calloc(scrape->totals.pool_count + 1U, sizeof *scrape->pool_states);
+	if (scrape->pool_states == NULL) {
+		scrape->page->failed = true;
+		return;
+	}
+	for (uint32_t i = 0; i < count && scrape->backends.list != NULL; i++) {
+		const struct slot *slot = &scrape->shm->slots[i];
+		const uint32_t pool = slot->identity.parent;
+		struct entity *entity = &scrape->backends.list[scrape->backends.count];
+		size_t length;
+
+		if (pool >= scrape->pools.count || !is_shown(slot, &scrape->totals.slots[i])) {
+			continue;
+		}
+		scrape->backends.count++;
+		scrape->pool_states[pool].count[shown_state_of(slot)]++;
+		entity->index = i;
+		entity->counters = &scrape->totals.slots[i];
+		length = page_labels(entity->labels, sizeof entity->labels, "pool",
+			scrape->shm->pools[pool].identity.name);
+		entity->labels[length++] = ',';
+		page_labels(entity->labels + length, sizeof entity->labels - length, "backend",
+			slot->identity.name);
+	}
+}
+
+static void write_all(struct scrape *scrape)
+{
+	list_listeners(scrape);
+	list_pools(scrape);
+	list_backends(scrape);
+	for (size_t i = 0; i < ARRAY_COUNT(metrics) && !scrape->page->failed; i++) {
+		write_metric(scrape, &metrics[i]);
+	}
+	process_metrics_write(scrape->page);
+	free(scrape->listeners.list);
+	free(scrape->pools.list);
+	free(scrape->backends.list);
+	free(scrape->pool_states);
+}
+
 void metrics_write(struct page *page, const struct metrics_source *source)
 {
-	const struct shm *shm = source->shm;
-	struct scrape scrape = {.page = page, .source = source, .shm = shm};
+	struct scrape scrape = {.page = page, .source = source, .shm = source->shm};
 
-	scrape.listeners = list_entities(
-		&scrape, shm->listeners, sizeof *shm->listeners, LISTENERS_MAX, "listener");
-	scrape.pools = list_entities(&scrape, shm->pools, sizeof *shm->pools, POOLS_MAX, "pool");
-	scrape.backends =
-		list_entities(&scrape, shm->slots, sizeof *shm->slots, SLOTS_MAX, "backend");
-	for (size_t i = 0; i < ARRAY_COUNT(metrics); i++) {
-		write_metric(&scrape, &metrics[i]);
+	if (totals_read(source->shm, &scrape.totals) < 0) {
+		page->failed = true;
+		return;
 	}
-	process_metrics_write(page, source->start_wall_ns);
-	free(scrape.listeners.list);
-	free(scrape.pools.list);
-	free(scrape.backends.list);
+	write_all(&scrape);
+	totals_done(&scrape.totals);
 }

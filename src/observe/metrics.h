@@ -17,7 +17,6 @@ struct shm;
 struct metrics_source {
 	const struct shm *shm;
 	const char *version;
-	uint64_t start_wall_ns; /* of the process */
 };
 
 /* Writes the whole page. */

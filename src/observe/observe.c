@@ -80,7 +80,6 @@ static int open_http(struct observe *observe, struct error *err)
 			{
 				.shm = observe->setup.shm,
 				.version = observe->setup.version,
-				.start_wall_ns = clock_wall_ns(),
 			},
 		.store = observe->setup.store,
 	};

@@ -1,9 +1,12 @@
 #include "observe/prometheus.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE_FIRST_BYTES = 64 * 1024, NUMBER_MAX = 24 };
+#include "base/utf8.h"
+
+enum { PAGE_FIRST_BYTES = 64 * 1024, NUMBER_MAX = 24, SECONDS_MAX = 32, FRACTION_DIGITS = 9 };
 
 static const uint64_t NS_PER_S = 1000000000;
 
@@ -55,17 +58,28 @@ static void add(struct page *page, const char *text)
 	add_bytes(page, text, strlen(text));
 }
 
-static void add_number(struct page *page, uint64_t number)
+/* Writes the digits and returns how many there are. */
+static size_t format_number(uint64_t number, char text[static NUMBER_MAX])
 {
 	char digits[NUMBER_MAX];
 	size_t at = sizeof digits;
+	size_t length;
 
 	do {
 		at--;
 		digits[at] = (char)('0' + number % 10);
 		number /= 10;
 	} while (number > 0);
-	add_bytes(page, digits + at, sizeof digits - at);
+	length = sizeof digits - at;
+	memcpy(text, digits + at, length);
+	return length;
+}
+
+static void add_number(struct page *page, uint64_t number)
+{
+	char text[NUMBER_MAX];
+
+	add_bytes(page, text, format_number(number, text));
 }
 
 void page_metric(struct page *page, const char *name, const char *type, const char *help)
@@ -81,57 +95,45 @@ void page_metric(struct page *page, const char *name, const char *type, const ch
 	add(page, "\n");
 }
 
-/* Appends with backslash, quote and newline escaped. Returns the new length; `size`: no room. */
-static size_t escape(char *text, size_t size, size_t at, const char *value)
+/* Appends one character of a label's value, escaped, and returns the new length. */
+static size_t append_character(char *text, size_t at, const char *value, size_t bytes)
 {
-	for (; *value != '\0'; value++) {
-		const bool special = *value == '\\' || *value == '"' || *value == '\n';
+	static const char replacement[] = "\xef\xbf\xbd";
 
-		if (at + 2 >= size) {
-			return size;
-		}
-		if (special) {
-			text[at++] = '\\';
-		}
-		text[at++] = *value == '\n' ? 'n' : *value;
+	if (bytes == 0) {
+		memcpy(text + at, replacement, sizeof replacement - 1);
+		return at + sizeof replacement - 1;
 	}
-	return at;
+	if (*value == '\\' || *value == '"' || *value == '\n') {
+		text[at] = '\\';
+		text[at + 1] = *value == '\n' ? 'n' : *value;
+		return at + 2;
+	}
+	memcpy(text + at, value, bytes);
+	return at + bytes;
 }
 
-static size_t append(char *text, size_t size, size_t at, const char *piece)
+size_t page_labels(char *text, size_t size, const char *key, const char *value)
 {
-	const size_t length = strlen(piece);
+	size_t left = strlen(value);
+	size_t at = strlen(key);
 
-	if (at + length >= size) {
-		return size;
+	assert(at + 3 * left + 4 <= size);
+	memcpy(text, key, at);
+	text[at++] = '=';
+	text[at++] = '"';
+	while (left > 0) {
+		uint32_t character;
+		const size_t bytes = utf8_decode(value, left, &character);
+		const size_t taken = bytes == 0 ? 1 : bytes;
+
+		at = append_character(text, at, value, bytes);
+		value += taken;
+		left -= taken;
 	}
-	memcpy(text + at, piece, length);
-	return at + length;
-}
-
-static size_t append_label(char *text, size_t size, size_t at, const char *key, const char *value)
-{
-	at = append(text, size, at, key);
-	at = append(text, size, at, "=\"");
-	at = escape(text, size, at, value);
-	return append(text, size, at, "\"");
-}
-
-bool page_labels(char *text, size_t size, const char *key, const char *value,
-	const char *second_key, const char *second_value)
-{
-	size_t at = append_label(text, size, 0, key, value);
-
-	if (second_key != NULL) {
-		at = append(text, size, at, ",");
-		at = append_label(text, size, at, second_key, second_value);
-	}
-	if (at >= size) {
-		text[0] = '\0';
-		return false;
-	}
+	text[at++] = '"';
 	text[at] = '\0';
-	return true;
+	return at;
 }
 
 static void add_name(struct page *page, const struct sample *sample)
@@ -162,18 +164,31 @@ void page_number(struct page *page, const struct sample *sample, uint64_t number
 	add(page, "\n");
 }
 
-void page_seconds(struct page *page, const struct sample *sample, uint64_t ns)
+size_t page_format_seconds(uint64_t ns, char text[static SECONDS_MAX])
 {
-	char fraction[10] = "000000000";
 	uint64_t rest = ns % NS_PER_S;
+	size_t length = format_number(ns / NS_PER_S, text);
 
-	for (size_t i = sizeof fraction - 1; i > 0; i--) {
-		fraction[i - 1] = (char)('0' + rest % 10);
+	if (rest == 0) {
+		return length;
+	}
+	text[length] = '.';
+	for (size_t i = FRACTION_DIGITS; i > 0; i--) {
+		text[length + i] = (char)('0' + rest % 10);
 		rest /= 10;
 	}
+	length += 1 + FRACTION_DIGITS;
+	while (text[length - 1] == '0') {
+		length--;
+	}
+	return length;
+}
+
+void page_seconds(struct page *page, const struct sample *sample, uint64_t ns)
+{
+	char text[SECONDS_MAX];
+
 	add_name(page, sample);
-	add_number(page, ns / NS_PER_S);
-	add(page, ".");
-	add(page, fraction);
+	add_bytes(page, text, page_format_seconds(ns, text));
 	add(page, "\n");
 }

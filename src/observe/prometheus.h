@@ -29,11 +29,11 @@ void page_done(struct page *page);
 void page_metric(struct page *page, const char *name, const char *type, const char *help);
 
 /*
- * Writes `pool="a",backend="b"` with the values escaped, to be used as the labels of samples.
- * Returns false when it does not fit. `second_key` may be NULL.
+ * Writes `key="value"` with the value escaped, to be used as (a part of) the labels of samples, and
+ * returns its length. A byte that is no UTF-8 becomes U+FFFD, so `size` must hold the key, three
+ * times the value and 4 more.
  */
-bool page_labels(char *text, size_t size, const char *key, const char *value,
-	const char *second_key, const char *second_value);
+size_t page_labels(char *text, size_t size, const char *key, const char *value);
 
 /*
  * One sample: name + suffix, the labels (made by page_labels(); may be empty), and one more label
@@ -51,3 +51,9 @@ void page_number(struct page *page, const struct sample *sample, uint64_t number
 
 /* Nanoseconds, written as seconds. */
 void page_seconds(struct page *page, const struct sample *sample, uint64_t ns);
+
+/*
+ * Writes nanoseconds as seconds, exactly and without trailing zeros ("0.00025", "10"), and returns
+ * the length. Not terminated.
+ */
+size_t page_format_seconds(uint64_t ns, char text[static 32]);
