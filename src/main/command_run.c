@@ -1,0 +1,55 @@
+#include <stdio.h>
+#include <unistd.h>
+
+#include "config/config.h"
+#include "config/print.h"
+#include "main/commands.h"
+#include "main/exit_code.h"
+#include "main/lifecycle.h"
+#include "main/load.h"
+#include "main/options.h"
+
+static int usage(const char *problem)
+{
+	(void)fprintf(stderr, "loble: %s\nTry 'loble --help'.\n", problem);
+	return EXIT_CODE_USAGE;
+}
+
+/* The parser has seen to it that --listen and --backend come together, and without a file. */
+static bool has_arguments(const struct options *options)
+{
+	return options->listen != NULL;
+}
+
+/* What is to be run, or NULL with everything said and *ret_code set. */
+static struct config *load(const struct options *options, int *ret_code)
+{
+	if (!has_arguments(options)) {
+		return load_file(load_path(options->config_path), MESSAGE_TEXT, ret_code);
+	}
+	return load_arguments(options, ret_code);
+}
+
+int command_run(const struct options *options)
+{
+	struct config *config;
+	int code = EXIT_CODE_USAGE;
+
+	if (!has_arguments(options) && options->config_path == NULL &&
+		access(LOAD_DEFAULT_PATH, F_OK) < 0) {
+		return usage(
+			"there is no configuration: give -config FILE, or --listen and --backend");
+	}
+	config = load(options, &code);
+	if (config == NULL) {
+		return code;
+	}
+	if (options->print_config) {
+		config_print(config, stdout);
+		code = EXIT_CODE_DONE;
+	} else {
+		code = lifecycle_run(config);
+	}
+	config_free(config);
+	return code;
+}

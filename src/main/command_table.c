@@ -1,0 +1,163 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "main/options.h"
+
+enum {
+	FOR_RUN = 1U << COMMAND_RUN,
+	FOR_CHECK = 1U << COMMAND_CHECK,
+	FOR_ALL = (1U << COMMAND_COUNT) - 1,
+};
+
+const struct command_row command_table[COMMAND_COUNT] = {
+	[COMMAND_RUN] =
+		{
+			.name = "",
+			.summary = "run the balancer in the foreground",
+			.details = "Without an argument it runs with /etc/loble/loble.toml.\n",
+			.example = "loble --listen :9000 --backend 10.0.0.1:80 --backend "
+				   "10.0.0.2:80",
+		},
+	[COMMAND_CHECK] =
+		{
+			.name = "check",
+			.operand = "[FILE]",
+			.summary = "find every mistake in a configuration file",
+			.details =
+				"Says file, line and column of every mistake, shows the line and "
+				"gives a hint.\n"
+				"Without FILE it checks /etc/loble/loble.toml. Exit status: 0 when "
+				"the file is\n"
+				"valid, 65 when it is not, 66 when there is no such file.\n",
+			.example = "loble check --format json loble.toml",
+		},
+	[COMMAND_INIT] =
+		{
+			.name = "init",
+			.operand = "[FILE]",
+			.summary = "write a sample configuration with comments",
+			.details = "Without FILE it is printed. A file that exists is never "
+				   "touched.\n",
+			.example = "loble init loble.toml",
+		},
+	[COMMAND_CONFIG] =
+		{
+			.name = "config",
+			.operand = "reference|schema",
+			.summary = "print all keys of the file, or a JSON Schema of it",
+			.details =
+				"reference: every key with its type, range, default and meaning.\n"
+				"schema: the same as a JSON Schema, for editors and linters.\n",
+			.example = "loble config schema > loble.schema.json",
+		},
+	[COMMAND_HELP] =
+		{
+			.name = "help",
+			.operand = "[COMMAND]",
+			.summary = "this text, or that of a command",
+			.details = "The same as --help.\n",
+			.example = "loble help check",
+		},
+};
+
+static const char *set_config(struct options *options, const char *value)
+{
+	if (*value == '\0') {
+		return "a file name is expected";
+	}
+	if (options->config_path != NULL) {
+		return "there is one configuration file, and it was given already";
+	}
+	options->config_path = value;
+	return NULL;
+}
+
+static const char *set_listen(struct options *options, const char *value)
+{
+	if (*value == '\0') {
+		return "an address is expected, such as \":9000\"";
+	}
+	if (options->listen != NULL) {
+		return "one listener is possible here; use a configuration file for more";
+	}
+	options->listen = value;
+	return NULL;
+}
+
+static const char *set_backend(struct options *options, const char *value)
+{
+	if (*value == '\0') {
+		return "an address is expected, such as \"10.0.0.1:80\"";
+	}
+	if (options->backend_count == OPTIONS_BACKEND_MAX) {
+		return "1024 backends are possible here; use a configuration file for more";
+	}
+	options->backends[options->backend_count] = value;
+	options->backend_count++;
+	return NULL;
+}
+
+static const char *set_print_config(struct options *options, const char *value)
+{
+	(void)value;
+	options->print_config = true;
+	return NULL;
+}
+
+static const char *set_check(struct options *options, const char *value)
+{
+	(void)value;
+	options->check = true;
+	return NULL;
+}
+
+static const char *set_format(struct options *options, const char *value)
+{
+	if (strcmp(value, "text") != 0 && strcmp(value, "json") != 0) {
+		return "it is text or json";
+	}
+	options->format = strcmp(value, "json") == 0 ? MESSAGE_JSON : MESSAGE_TEXT;
+	options->format_given = true;
+	return NULL;
+}
+
+static const char *set_help(struct options *options, const char *value)
+{
+	(void)value;
+	options->help = true;
+	return NULL;
+}
+
+static const char *set_version(struct options *options, const char *value)
+{
+	(void)value;
+	options->version = true;
+	return NULL;
+}
+
+const struct option_row option_table[OPTION_COUNT] = {
+	{"config", 'c', "FILE", FOR_RUN | FOR_CHECK, NULL,
+		"the configuration file; -config FILE is the same", set_config},
+	{"listen", 0, "ADDRESS", FOR_RUN, NULL, "run without a file: where clients connect",
+		set_listen},
+	{"backend", 0, "ADDRESS", FOR_RUN, NULL, "and where they are sent; may be repeated",
+		set_backend},
+	{"print-config", 0, NULL, FOR_RUN, NULL, "print the configuration and do not run",
+		set_print_config},
+	{"check", 't', NULL, FOR_RUN | FOR_CHECK, NULL, "the same as the command check", set_check},
+	{"format", 0, "text|json", FOR_RUN | FOR_CHECK, "text json",
+		"how check shows what it found", set_format},
+	{"help", 'h', NULL, FOR_ALL, NULL, "this text, or that of the command before it", set_help},
+	{"version", 'V', NULL, FOR_ALL, NULL, "name, version and features", set_version},
+};
+
+enum command_id command_find(const char *name)
+{
+	for (unsigned id = 0; id < COMMAND_COUNT; id++) {
+		if (strcmp(command_table[id].name, name) == 0) {
+			return id;
+		}
+	}
+	return COMMAND_COUNT;
+}

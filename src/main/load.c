@@ -1,0 +1,70 @@
+#include "main/load.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "config/arguments.h"
+#include "config/config.h"
+#include "config/diag.h"
+#include "main/exit_code.h"
+
+const char *load_path(const char *given)
+{
+	return given != NULL ? given : LOAD_DEFAULT_PATH;
+}
+
+/* What kept the configuration from being used. */
+static int code_of(const struct diag *diag)
+{
+	switch (diag_read_error(diag)) {
+	case 0:
+		return EXIT_CODE_CONFIG;
+	case ENOENT:
+	case ENOTDIR:
+		return EXIT_CODE_NO_FILE;
+	case EACCES:
+	case EPERM:
+		return EXIT_CODE_PERMISSION;
+	case EIO:
+		return EXIT_CODE_IO;
+	case ENOMEM:
+	case EMFILE:
+	case ENFILE:
+		return EXIT_CODE_LIMIT;
+	default: /* a directory, a FIFO: there is something, but no configuration */
+		return EXIT_CODE_CONFIG;
+	}
+}
+
+static int report(const struct diag *diag, const struct config *config, enum message_format format)
+{
+	if (format == MESSAGE_JSON) {
+		diag_print_json(diag, stdout);
+	} else {
+		diag_print(diag, stderr);
+	}
+	return config != NULL ? EXIT_CODE_DONE : code_of(diag);
+}
+
+struct config *load_file(const char *path, enum message_format format, int *ret_code)
+{
+	struct diag *diag = diag_create();
+	struct config *config = config_load_file(path, diag);
+
+	*ret_code = report(diag, config, format);
+	diag_free(diag);
+	return config;
+}
+
+struct config *load_arguments(const struct options *options, int *ret_code)
+{
+	struct diag *diag = diag_create();
+	struct config *config = config_from_arguments(
+		options->listen, options->backends, options->backend_count, diag);
+
+	*ret_code = report(diag, config, MESSAGE_TEXT);
+	/* What is wrong with an argument is wrong with the command line. */
+	*ret_code = *ret_code == EXIT_CODE_CONFIG ? EXIT_CODE_USAGE : *ret_code;
+	diag_free(diag);
+	return config;
+}

@@ -1,0 +1,64 @@
+/*
+ * The program: reads the command line, does what it says, and tells how it went by the exit code.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "main/command_help.h"
+#include "main/commands.h"
+#include "main/exit_code.h"
+#include "main/options.h"
+
+/* What was printed must have arrived: a full disk or a closed pipe is a failure. */
+static int finish_output(int code)
+{
+	const int failed = ferror(stdout);
+
+	if ((fflush(stdout) != 0 || failed != 0) && code == EXIT_CODE_DONE) {
+		(void)fputs("loble: the output could not be written\n", stderr);
+		return EXIT_CODE_IO;
+	}
+	return code;
+}
+
+static int execute(const struct options *options)
+{
+	if (options->version) {
+		version_print(stdout);
+		return EXIT_CODE_DONE;
+	}
+	if (options->help) {
+		help_print(options->command, stdout);
+		return EXIT_CODE_DONE;
+	}
+	switch (options->command) {
+	case COMMAND_RUN:
+		return command_run(options);
+	case COMMAND_CHECK:
+		return command_check(options);
+	case COMMAND_INIT:
+		return command_init(options);
+	case COMMAND_CONFIG:
+		return command_config(options);
+	case COMMAND_HELP:
+		return command_help(options);
+	case COMMAND_COUNT:
+		break;
+	}
+	return EXIT_CODE_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	static struct options options;
+	struct error err;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (options_parse(argc, argv, &options, &err) < 0) {
+		(void)fprintf(stderr, "loble: %s\nTry 'loble --help'.\n", err.text);
+		return err.code == ENOMEM ? EXIT_CODE_LIMIT : EXIT_CODE_USAGE;
+	}
+	return finish_output(execute(&options));
+}
