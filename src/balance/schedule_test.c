@@ -82,7 +82,7 @@ static void assert_even(const struct schedule *schedule, uint32_t count, uint32_
 		const uint32_t chosen = schedule->entries[turn];
 		const int64_t share = ret_turns[chosen];
 
-		/* Furthest behind just before it is served, furthest ahead just after. */
+		/* Furthest behind just before a turn of its own, furthest ahead just after. */
 		assert_true(turn * share - served[chosen] * length < length);
 		served[chosen]++;
 		assert_true(served[chosen] * length - (turn + 1) * share < length);
@@ -195,7 +195,7 @@ static void the_largest_remainder_is_served_first(void **state)
 	struct arena *arena = arena_create();
 	static uint32_t turns[3];
 
-	/* Shares of 65,536 turns: 21845.6, 21845.3, 21845.0; the first gets what is left. */
+	/* Shares of 65,536 turns: 21845.7, 21845.3, 21845.0; the one left goes to the first. */
 	(void)state;
 	assert_even(build(arena, (uint32_t[]){65535, 65534, 65533}, 3), 3, turns);
 	assert_int_equal(turns[0], 21846);

@@ -11,7 +11,7 @@ enum { LEVEL_BITS = 8, SLOT_MASK = DEADLINE_SLOTS - 1 };
 static const uint64_t TICK_NS = 8 * 1000000ULL;
 static const uint32_t NONE = UINT32_MAX;
 static const uint32_t TICK_MAX = UINT32_MAX - 1;
-static const uint32_t REBASE_TICKS = 1U << 30; /* about a hundred days */
+static const uint32_t REBASE_TICKS = 1U << 28; /* 24 days, so that 372 are left to look ahead */
 
 int deadlines_init(struct deadlines *deadlines, uint32_t capacity, uint64_t now_ns)
 {
@@ -21,6 +21,8 @@ int deadlines_init(struct deadlines *deadlines, uint32_t capacity, uint64_t now_
 	if (links == MAP_FAILED) {
 		return -ENOMEM;
 	}
+	/* A huge page would cost the first sessions 2 MiB. A kernel without them refuses. */
+	(void)madvise(links, sizeof *links * capacity, MADV_NOHUGEPAGE);
 	memset(deadlines, 0, sizeof *deadlines);
 	memset(deadlines->heads, 0xff, sizeof deadlines->heads);
 	deadlines->links = links;

@@ -2,7 +2,7 @@
  * A hierarchical timer wheel (Varghese and Lauck, "Hashed and Hierarchical Timing Wheels", 1987).
  *
  * Timers are named by index, one per session. Four levels of 256 slots of 8 ms cover more than a
- * year; a timer further ahead than 298 days may fire early, and is to be set again then. Setting
+ * year; a timer further ahead than 372 days may fire early, and is to be set again then. Setting
  * and clearing are O(1), and no memory is allocated after the start: a link of 12 bytes per index
  * is touched when it is first used.
  *

@@ -59,6 +59,23 @@ static struct endpoints endpoints_of(
 	return ends;
 }
 
+/*
+ * The protocol knows IPv6 only as hexadecimal groups, while inet_ntop() ends what looks like IPv4
+ * inside IPv6 (::192.0.2.1) in a dotted quad: that is written with all its groups.
+ */
+static void print_ip(int family, const uint8_t *address, char text[static INET6_ADDRSTRLEN])
+{
+	(void)inet_ntop(family, address, text, INET6_ADDRSTRLEN);
+	if (family == AF_INET6 && strchr(text, '.') != NULL) {
+		size_t length = 0;
+
+		for (size_t i = 0; i < 16; i += 2) {
+			length += (size_t)snprintf(text + length, INET6_ADDRSTRLEN - length,
+				i == 0 ? "%x" : ":%x", address[i] << 8 | address[i + 1]);
+		}
+	}
+}
+
 static size_t write_v1(const struct endpoints *ends, uint8_t *header)
 {
 	char source[INET6_ADDRSTRLEN];
@@ -71,8 +88,8 @@ static size_t write_v1(const struct endpoints *ends, uint8_t *header)
 		memcpy(header, unknown, sizeof unknown - 1);
 		return sizeof unknown - 1;
 	}
-	(void)inet_ntop(ends->family, ends->source, source, sizeof source);
-	(void)inet_ntop(ends->family, ends->destination, destination, sizeof destination);
+	print_ip(ends->family, ends->source, source);
+	print_ip(ends->family, ends->destination, destination);
 	length = snprintf((char *)header, PROXY_HEADER_MAX, "PROXY %s %s %s %u %u\r\n",
 		ends->family == AF_INET ? "TCP4" : "TCP6", source, destination,
 		ntohs(ends->source_port), ntohs(ends->destination_port));
