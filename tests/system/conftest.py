@@ -100,7 +100,12 @@ class Bench:
         return one
 
     def loble(self, *served, way=paths.TCP, listener=None, options=None, **tables):
-        """A Loble of the short form in front of backends, addresses or tables."""
+        """A Loble of the short form in front of backends, addresses or tables.
+
+        `listener` is an address, or a table without one, which is then made up.
+        """
+        if isinstance(listener, dict):
+            tables["listener"], listener = listener, None
         listener = listener or net.free_address(way.listener)
         tables.setdefault("server", {}).setdefault("workers", way.workers)
         addresses = [getattr(one, "address", one) for one in served]
