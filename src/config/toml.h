@@ -5,6 +5,10 @@
  * no limit of its own on the parts of a dotted key and recurses over them, so that whoever calls
  * it must have passed the text through source_check() before.
  *
+ * One thing no shim can mend: the library words a syntax error in functions that must not throw, so
+ * that running out of memory just there ends the process. Accepted: it takes a few hundred bytes,
+ * and a file that is invalid at the moment when the machine has none left.
+ *
  * The tree and its strings live in the arena given. Pure functions, any thread.
  */
 #pragma once
