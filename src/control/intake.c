@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "config/config.h"
 #include "control/registry.h"
 #include "model/shm.h"
 
 /* Long enough to see whether connects succeed, short against what a client would wait. */
 static const uint64_t WATCH_NS = 100000000;
+static const uint64_t NS_PER_MS = 1000000;
 
 struct intake_mark {
 	uint64_t failures;
@@ -99,6 +101,10 @@ static void begin_watch(struct intake *intake, uint64_t now_ns)
 	intake->watch_until_ns = now_ns + WATCH_NS;
 }
 
+/*
+ * What failed while the counters were watched may have begun as long before as a connect may take;
+ * after a change of health that is too old to count.
+ */
 static void judge_by_counters(struct intake *intake, uint32_t backend, uint64_t now_ns)
 {
 	struct registry *registry = intake->registry;
@@ -106,12 +112,14 @@ static void judge_by_counters(struct intake *intake, uint32_t backend, uint64_t 
 	const struct intake_mark now = read_counters(registry, backend);
 	const uint32_t pool = registry->backends[backend].pool;
 	const uint32_t threshold = registry->pools[pool].health.limits.failures;
+	const uint64_t connect_ns = registry->pools[pool].config->connect_ms * NS_PER_MS;
+	const uint64_t begun_ns = intake->watch_until_ns - WATCH_NS;
 	const struct observation observation = {
 		.signal = SIGNAL_TRAFFIC_FAILURE,
 		.cause = CAUSE_TRAFFIC,
 		.reason = "counters",
 		.now_ns = now_ns,
-		.started_ns = intake->watch_until_ns - WATCH_NS,
+		.started_ns = begun_ns > connect_ns ? begun_ns - connect_ns : 0,
 	};
 	const uint64_t failures = now.failures - mark->failures;
 
