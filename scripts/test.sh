@@ -125,10 +125,12 @@ clang_tidy() {
 }
 
 fuzz_all() { # SECONDS
-    local seconds=$1 target status=0
+    local seconds=$1 target status=0 count=0
     while read -r target; do
         scripts/fuzz.sh "$target" "$seconds" || status=1
+        count=$((count + 1))
     done < <(scripts/fuzz.sh --list)
+    [ $count -gt 0 ] || status=1
     return $status
 }
 
