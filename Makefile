@@ -1,11 +1,12 @@
 # What everyone types first. The work is done by meson (meson.build) and by scripts/.
 #
 #   make                 builds build/src/main/loble and links it as ./loble
-#   make check           unit tests and lints: no root, no network
+#   make check           unit tests, lints, a simulation: no root, no network
 #   make check-system    real processes and real traffic; some tests need root
 #   make lint, format    layers, style, clang-format, clang-tidy; format applies it
 #   make asan, tsan      unit and short system tests under sanitizers
 #   make fuzz T=toml     60 s of one fuzz target, from the corpus in the tree
+#   make sim SEED=7      replays one simulated run; without a seed, new ones for a minute
 #   make cover           line coverage by file; fails under 90 %
 #   make ci              all that a merge runs
 #   make install         to PREFIX (/usr/local), below DESTDIR
@@ -13,13 +14,14 @@
 PREFIX ?= /usr/local
 T ?=
 S ?= 60
+SEED ?=
 PYTEST = /usr/bin/python3 -B -m pytest tests/system -p no:cacheprovider
 REPORTS = ASAN_OPTIONS=detect_stack_use_after_return=1 \
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/sanitizers/lsan.supp:print_suppressions=0 \
 	TSAN_OPTIONS=suppressions=$(CURDIR)/tests/sanitizers/tsan.supp:print_suppressions=0
 
-.PHONY: build check check-system lint format asan tsan fuzz cover ci install clean
+.PHONY: build check check-system lint format asan tsan fuzz sim cover ci install clean
 
 build: build/build.ninja
 	ninja -C build
@@ -29,7 +31,7 @@ build/build.ninja:
 	meson setup build --prefix=$(PREFIX)
 
 check: build
-	meson test -C build --no-rebuild --print-errorlogs --suite unit --suite lint
+	meson test -C build --no-rebuild --print-errorlogs
 
 check-system: build
 	LOBLE=$(CURDIR)/build/src/main/loble $(PYTEST)
@@ -55,6 +57,11 @@ asan tsan:
 
 fuzz:
 	scripts/fuzz.sh "$(T)" $(S)
+
+sim: build
+	@if [ -n "$(SEED)" ]; then SEED=$(SEED) build/tests/sim/health_sim; else \
+		end=$$(($$(date +%s) + 60)); \
+		while [ $$(date +%s) -lt $$end ]; do build/tests/sim/health_sim || exit 1; done; fi
 
 cover:
 	scripts/cover.sh

@@ -90,6 +90,10 @@ meson_tests() { # DIRECTORY LOGBASE [meson test option]...
     meson test -C "$directory" --no-rebuild --print-errorlogs --logbase "$logbase" "$@"
 }
 
+simulate() { # STEPS
+    STEPS=$1 meson_tests build sim --suite sim -t 4
+}
+
 system_tests() { # DIRECTORY NAME [pytest option]...
     local directory=$1 name=$2
     shift 2
@@ -140,6 +144,10 @@ step packages - install_packages "${core_packages[@]}" "${test_packages[@]}"
 if step build-gcc - env CC=gcc CXX=g++ bash -c '. scripts/lib.sh; setup_build build && ninja -C build'; then
     step unit-gcc build/meson-logs/unit.json meson_tests build unit --suite unit
     step lint build/meson-logs/lint.json meson_tests build lint --suite lint
+    case $mode in
+    normal) step sim build/meson-logs/sim.json simulate 1000000 ;;
+    all) step sim build/meson-logs/sim.json simulate 20000000 ;;
+    esac
     case $mode in
     quick) step system-short "$logs/short.xml" system_tests build short -m asan ;;
     normal) step system "$logs/system.xml" system_tests build system ;;
