@@ -83,7 +83,7 @@ void rig_publish(struct rig *rig, uint32_t count)
 	struct snapshot_backend *backends = arena_alloc(arena, sizeof *backends * (count + 1));
 
 	for (uint32_t i = 0; i < count; i++) {
-		char name[16];
+		char name[32];
 
 		(void)snprintf(name, sizeof name, "backend%u", i);
 		backends[i] = (struct snapshot_backend){
@@ -173,7 +173,7 @@ void rig_start(struct rig *rig, const struct rig_options *options)
 	assert_non_null(rig->access);
 	access_init(rig->access);
 	for (uint32_t i = 0; i < RIG_BACKENDS; i++) {
-		char name[16];
+		char name[32];
 
 		(void)snprintf(name, sizeof name, "backend%u", i);
 		rig->addresses[i] = make_address(rig, options->local_backend, name);

@@ -215,7 +215,7 @@ static void on_waiting_client(struct worker *worker, uint32_t index)
 	/* Its FIN alone is no reason to stop: it may have sent a request before. */
 	if ((session->side[SIDE_CLIENT] & SIDE_BROKEN) != 0 && !local) {
 		session_blame(session, CLOSED_BY_CLIENT, CLOSE_RESET);
-		session_close(worker, index, 0);
+		session_close(worker, index, 1 << SIDE_BACKEND);
 	}
 }
 

@@ -71,6 +71,7 @@ struct session {
 	uint32_t next;            /* in the worker's free, ready or dead list; RECORD_NONE: none */
 	uint32_t attempt;         /* index of its struct attempt, or RECORD_NONE */
 	uint32_t connect_us;      /* how long the connect took that succeeded */
+	uint32_t unread;          /* bytes that the kernel held for slow readers at the last look */
 	uint8_t phase;            /* enum session_phase */
 	uint8_t queued;           /* whether it is in the ready list */
 	uint8_t by;               /* enum closed_by: who ended it, as far as known */

@@ -12,6 +12,7 @@
 
 enum { BOTH_SIDES = 1 << SIDE_CLIENT | 1 << SIDE_BACKEND };
 
+static const uint64_t AGED_NS = 1000 * 1000000ULL;          /* as in session.c */
 static const uint64_t LINGER_QUIET_NS = 5 * 1000000000ULL;  /* without a byte */
 static const uint64_t LINGER_TOTAL_NS = 30 * 1000000000ULL; /* in all */
 static const uint64_t RESET_POLL_NS = 16 * 1000000ULL;      /* has it been acknowledged? */
@@ -217,35 +218,67 @@ static void end_idle(struct worker *worker, uint32_t index, enum close_reason re
 	start_linger(worker, index);
 }
 
+/* For how long the session may be without a byte now; 0: for ever. */
+static uint64_t idle_limit_ns(const struct session *session,
+	const struct snapshot_listener *options, enum close_reason *ret_reason)
+{
+	const bool half_closed = session->direction[SIDE_CLIENT].end != DIRECTION_RUNNING ||
+		session->direction[SIDE_BACKEND].end != DIRECTION_RUNNING;
+
+	if (half_closed && options->half_close_ns != 0) {
+		*ret_reason = CLOSE_HALF_CLOSE_TIMEOUT;
+		return options->half_close_ns;
+	}
+	*ret_reason = CLOSE_IDLE_TIMEOUT;
+	return options->idle_ns;
+}
+
+/*
+ * A slow reader empties the kernel's buffers long before there is room for more from us: that it
+ * reads shows in what is not yet acknowledged. Looked at four times per limit, and not at all
+ * when there is nothing to acknowledge. Returns when to look again.
+ */
+static uint64_t look_at_readers(struct worker *worker, uint32_t index, uint64_t limit_ns)
+{
+	struct session *session = &worker->sessions[index];
+	const struct session_record *record = &worker->records[index];
+	const uint32_t unread = socket_unacknowledged(record->fd[SIDE_CLIENT]) +
+		socket_unacknowledged(record->fd[SIDE_BACKEND]);
+	const uint64_t look_ns = worker->now_ns + limit_ns / 4;
+	uint64_t end_ns;
+
+	if (unread < session->unread) {
+		session->active_ns = worker->now_ns;
+	}
+	session->unread = unread;
+	end_ns = session->active_ns + limit_ns;
+	return unread > 0 && look_ns < end_ns ? look_ns : end_ns;
+}
+
 void session_end_watch_idle(struct worker *worker, uint32_t index)
 {
 	struct session *session = &worker->sessions[index];
 	const struct snapshot_listener *options =
 		snapshot_listener(worker_snapshot(worker), worker->records[index].listener);
-	const bool half_closed = session->direction[SIDE_CLIENT].end != DIRECTION_RUNNING ||
-		session->direction[SIDE_BACKEND].end != DIRECTION_RUNNING;
-	uint64_t limit_ns;
-	uint64_t end_ns;
+	enum close_reason reason = CLOSE_IDLE_TIMEOUT;
+	const uint64_t limit_ns = options == NULL ? 0 : idle_limit_ns(session, options, &reason);
+	uint64_t next_ns;
 
-	if (options == NULL) {
-		return;
-	}
-	limit_ns = half_closed ? options->half_close_ns : options->idle_ns;
 	if (limit_ns == 0) {
-		deadlines_clear(&worker->deadlines, index);
+		if (session->aged) {
+			deadlines_clear(&worker->deadlines, index);
+		}
 		return;
 	}
-	end_ns = session->active_ns + limit_ns;
-	if (worker->now_ns >= end_ns) {
-		end_idle(
-			worker, index, half_closed ? CLOSE_HALF_CLOSE_TIMEOUT : CLOSE_IDLE_TIMEOUT);
+	next_ns = look_at_readers(worker, index, limit_ns);
+	if (worker->now_ns >= session->active_ns + limit_ns) {
+		end_idle(worker, index, reason);
 		return;
 	}
-	/* Young sessions first come of age. */
-	if (!session->aged && end_ns > worker->records[index].started_ns + 2000000000ULL) {
-		return;
+	/* A young session first comes of age: that deadline is set, and not far. */
+	if (session->aged || next_ns < worker->now_ns + AGED_NS) {
+		deadlines_set(&worker->deadlines, index, next_ns);
 	}
-	deadlines_set(&worker->deadlines, index, end_ns);
 }
 
 static void count_end(

@@ -17,7 +17,7 @@
 #include "os/clock.h"
 #include "os/thread.h"
 
-enum { EVENTS_PER_TURN = 256 };
+enum { EVENTS_PER_TURN = 256, FULL_TURNS_MAX = 64 };
 
 static const uint64_t STARVED_PAUSE_NS = 10 * 1000000ULL;
 static const uint64_t SPARE_PIPES_NS = 1000 * 1000000ULL; /* unused for so long: closed */
@@ -418,12 +418,27 @@ static int sleep_ms(const struct worker *worker)
 	return ms > INT32_MAX ? INT32_MAX : (int)ms;
 }
 
-static void do_housekeeping(struct worker *worker)
+/*
+ * After a pause of the whole process, bytes that came meanwhile must be seen before a deadline is
+ * believed: not while there are more events than one turn takes, but for a bounded number of
+ * turns.
+ */
+static void expire_deadlines(struct worker *worker, int count)
+{
+	if (count == EVENTS_PER_TURN && worker->full_turns < FULL_TURNS_MAX) {
+		worker->full_turns++;
+		return;
+	}
+	worker->full_turns = 0;
+	deadlines_expire(&worker->deadlines, worker->now_ns, on_deadline, worker);
+}
+
+static void do_housekeeping(struct worker *worker, int count)
 {
 	if (worker->now_ns >= worker->starved_ns) {
 		requeue_starved(worker);
 	}
-	deadlines_expire(&worker->deadlines, worker->now_ns, on_deadline, worker);
+	expire_deadlines(worker, count);
 	acceptor_on_turn(worker);
 	if (worker->pipe_spare_count > 0 &&
 		worker->now_ns - worker->spare_since_ns >= SPARE_PIPES_NS) {
@@ -450,13 +465,16 @@ static void turn(struct worker *worker)
 		count = epoll_wait(worker->epoll_fd, events, EVENTS_PER_TURN, timeout_ms);
 		rcu_online();
 	}
+	if (count < 0) {
+		return; /* interrupted, as by SIGCONT: what is ready is not known yet */
+	}
 	worker->now_ns = clock_monotonic_ns();
 	counter_add(&state_of(worker)->heartbeat, 1);
 	for (int i = 0; i < count; i++) {
 		dispatch(worker, &events[i]);
 	}
 	run_ready(worker);
-	do_housekeeping(worker);
+	do_housekeeping(worker, count);
 }
 
 static void *run(void *argument)

@@ -92,6 +92,7 @@ struct worker {
 
 	uint64_t resume_accept_ns; /* 0: accepting; else when to try again */
 	uint64_t refuse_since_ns;  /* 0: not stopping; else since when the queues are empty */
+	uint32_t full_turns;       /* in a row, in which more events were ready than were taken */
 	bool accept_paused;        /* the listening sockets are out of the epoll */
 	bool stopping;
 	bool exiting;
