@@ -47,7 +47,7 @@ static void print_overview(FILE *file)
 	print_options(1U << COMMAND_RUN, file);
 	(void)fputs("examples:\n", file);
 	for (unsigned id = 0; id < COMMAND_COUNT; id++) {
-		if (id == COMMAND_RUN || id == COMMAND_CHECK || id == COMMAND_CONFIG) {
+		if (id == COMMAND_RUN || id == COMMAND_CHECK || id == COMMAND_DEMO) {
 			(void)fprintf(file, "  %s\n", command_table[id].example);
 		}
 	}

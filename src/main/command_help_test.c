@@ -12,6 +12,7 @@ static const char overview[] =
 	"  check [FILE]               find every mistake in a configuration file\n"
 	"  init [FILE]                write a sample configuration with comments\n"
 	"  config reference|schema    print all keys of the file, or a JSON Schema of it\n"
+	"  demo                       real traffic through a balancer; a backend fails\n"
 	"  help [COMMAND]             this text, or that of a command\n"
 	"options:\n"
 	"  -c, --config FILE          the configuration file; -config FILE is the same\n"
@@ -25,7 +26,23 @@ static const char overview[] =
 	"examples:\n"
 	"  loble --listen :9000 --backend 10.0.0.1:80 --backend 10.0.0.2:80\n"
 	"  loble check --format json loble.toml\n"
-	"  loble config schema > loble.schema.json\n";
+	"  loble demo --seconds 30\n";
+
+static const char demo[] =
+	"usage: loble demo [OPTION]...\n"
+	"\n"
+	"demo: real traffic through a balancer; a backend fails\n"
+	"\n"
+	"Three backends, a balancer and clients on loopback, at free ports. In the middle\n"
+	"one backend fails, and comes back. Exit status: 0 only if no client saw an error\n"
+	"and the balancer did what it should; else 1, and a sentence says what did not hold.\n"
+	"options:\n"
+	"      --keep                 go on until Ctrl-C\n"
+	"      --seconds N            how long it takes, from 8 to 3600 (12)\n"
+	"  -h, --help                 this text, or that of the command before it\n"
+	"  -V, --version              name, version and features\n"
+	"example:\n"
+	"  loble demo --seconds 30\n";
 
 /* To be freed by the caller. */
 static char *help_of(enum command_id command)
@@ -46,6 +63,15 @@ static void the_overview_is_as_agreed(void **state)
 
 	(void)state;
 	assert_string_equal(text, overview);
+	free(text);
+}
+
+static void the_help_of_a_command_is_as_agreed(void **state)
+{
+	char *text = help_of(COMMAND_DEMO);
+
+	(void)state;
+	assert_string_equal(text, demo);
 	free(text);
 }
 
@@ -105,6 +131,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_overview_is_as_agreed),
+		cmocka_unit_test(the_help_of_a_command_is_as_agreed),
 		cmocka_unit_test(every_help_fits_a_small_terminal),
 		cmocka_unit_test(every_command_and_option_is_mentioned),
 		cmocka_unit_test(the_version_names_the_program),

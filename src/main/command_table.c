@@ -7,6 +7,7 @@
 enum {
 	FOR_RUN = 1U << COMMAND_RUN,
 	FOR_CHECK = 1U << COMMAND_CHECK,
+	FOR_DEMO = 1U << COMMAND_DEMO,
 	FOR_ALL = (1U << COMMAND_COUNT) - 1,
 };
 
@@ -37,8 +38,8 @@ const struct command_row command_table[COMMAND_COUNT] = {
 			.name = "init",
 			.operand = "[FILE]",
 			.summary = "write a sample configuration with comments",
-			.details = "Without FILE it is printed. A file that exists is never "
-				   "touched.\n",
+			.details =
+				"Without FILE it is printed. A file that exists is never touched.\n",
 			.example = "loble init loble.toml",
 		},
 	[COMMAND_CONFIG] =
@@ -50,6 +51,19 @@ const struct command_row command_table[COMMAND_COUNT] = {
 				"reference: every key with its type, range, default and meaning.\n"
 				"schema: the same as a JSON Schema, for editors and linters.\n",
 			.example = "loble config schema > loble.schema.json",
+		},
+	[COMMAND_DEMO] =
+		{
+			.name = "demo",
+			.summary = "real traffic through a balancer; a backend fails",
+			.details =
+				"Three backends, a balancer and clients on loopback, at free ports. "
+				"In the middle\n"
+				"one backend fails, and comes back. Exit status: 0 only if no client "
+				"saw an error\n"
+				"and the balancer did what it should; else 1, and a sentence says "
+				"what did not hold.\n",
+			.example = "loble demo --seconds 30",
 		},
 	[COMMAND_HELP] =
 		{
@@ -122,6 +136,28 @@ static const char *set_format(struct options *options, const char *value)
 	return NULL;
 }
 
+static const char *set_keep(struct options *options, const char *value)
+{
+	(void)value;
+	options->keep = true;
+	return NULL;
+}
+
+static const char *set_seconds(struct options *options, const char *value)
+{
+	char *end;
+	unsigned long seconds;
+
+	errno = 0;
+	seconds = strtoul(value, &end, 10);
+	if (*value < '0' || *value > '9' || *end != '\0' || errno != 0 ||
+		seconds < DEMO_SECONDS_MIN || seconds > DEMO_SECONDS_MAX) {
+		return "a number from 8 to 3600 is expected";
+	}
+	options->seconds = (unsigned)seconds;
+	return NULL;
+}
+
 static const char *set_help(struct options *options, const char *value)
 {
 	(void)value;
@@ -148,6 +184,8 @@ const struct option_row option_table[OPTION_COUNT] = {
 	{"check", 't', NULL, FOR_RUN | FOR_CHECK, NULL, "the same as the command check", set_check},
 	{"format", 0, "text|json", FOR_RUN | FOR_CHECK, "text json",
 		"how check shows what it found", set_format},
+	{"keep", 0, NULL, FOR_DEMO, NULL, "go on until Ctrl-C", set_keep},
+	{"seconds", 0, "N", FOR_DEMO, NULL, "how long it takes, from 8 to 3600 (12)", set_seconds},
 	{"help", 'h', NULL, FOR_ALL, NULL, "this text, or that of the command before it", set_help},
 	{"version", 'V', NULL, FOR_ALL, NULL, "name, version and features", set_version},
 };

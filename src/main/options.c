@@ -120,8 +120,8 @@ static bool wants_next(const char *word)
 
 /*
  * Copies the arguments; `-config` becomes "--config", and `-config=FILE` becomes two words.
- * `to` has room for twice as many and a NULL. Returns how many there are. A word with one dash
- * that is near to a long option is refused: getopt_long() would read `-confg x` as `-c onfg`.
+ * `to` has room for twice as many and a NULL. Returns how many there are. A word with one dash that is near to a long option
+ * is refused: getopt_long() would read `-confg x` as `-c onfg`.
  */
 static int normalize(enum command_id command, char **from, char **to, struct error *err)
 {
@@ -314,7 +314,7 @@ int options_parse(int argc, char **argv, struct options *ret_options, struct err
 	char **words;
 	int r;
 
-	*ret_options = (struct options){.help = false};
+	*ret_options = (struct options){.seconds = DEMO_SECONDS_DEFAULT};
 	words = calloc(2 * (size_t)argc + 2, sizeof *words);
 	if (words == NULL) {
 		return error_set(err, ENOMEM, "cannot read the command line");

@@ -17,7 +17,10 @@ struct error;
 
 enum {
 	OPTIONS_BACKEND_MAX = 1024, /* --backend, on one command line */
-	OPTION_COUNT = 8,
+	OPTION_COUNT = 10,
+	DEMO_SECONDS_MIN = 8,
+	DEMO_SECONDS_MAX = 3600,
+	DEMO_SECONDS_DEFAULT = 12,
 };
 
 enum command_id {
@@ -25,6 +28,7 @@ enum command_id {
 	COMMAND_CHECK,
 	COMMAND_INIT,
 	COMMAND_CONFIG,
+	COMMAND_DEMO,
 	COMMAND_HELP,
 	COMMAND_COUNT,
 };
@@ -38,8 +42,10 @@ struct options {
 	bool version; /* instead of doing it */
 	bool check;   /* -t: COMMAND_CHECK in other words; `command` says so after parsing */
 	bool print_config;
+	bool keep;
 	bool format_given;
 	enum message_format format;
+	unsigned seconds;
 	const char *config_path; /* NULL: not given */
 	const char *listen;      /* NULL: not given */
 	size_t backend_count;

@@ -71,6 +71,14 @@ static void commands_take_their_options_in_any_place(void **state)
 	assert_int_equal(parse("check -- -config", &options, &err), 0);
 	assert_string_equal(options.operand, "-config");
 
+	assert_int_equal(parse("demo --keep --seconds 20", &options, &err), 0);
+	assert_int_equal(options.command, COMMAND_DEMO);
+	assert_true(options.keep);
+	assert_int_equal(options.seconds, 20);
+
+	assert_int_equal(parse("demo", &options, &err), 0);
+	assert_int_equal(options.seconds, DEMO_SECONDS_DEFAULT);
+
 	assert_int_equal(parse("init", &options, &err), 0);
 	assert_int_equal(options.command, COMMAND_INIT);
 	assert_null(options.operand);
@@ -182,16 +190,29 @@ static void mistakes_are_told_with_what_was_meant(void **state)
 		{"--zzzzzz", "unknown option '--zzzzzz'"},
 		{"-x", "unknown option '-x'"},
 		{"chek", "unknown command 'chek'; did you mean 'check'?"},
+		{"dmeo", "unknown command 'dmeo'; did you mean 'demo'?"},
 		{"version", "unknown command 'version'; did you mean '--version'?"},
 		{"xyzzy", "unknown command 'xyzzy'"},
 		{"''", "unknown command ''"},
 		{"ctl", "unknown command 'ctl'"},
 		{"a.toml", "unknown command 'a.toml'; to run with a file: --config FILE"},
 		{"-c a.toml b.toml", "unknown command 'b.toml'; to run with a file: --config FILE"},
+		{"demo --config a", "option '--config' belongs to 'loble', not to 'demo'"},
+		{"--keep", "option '--keep' belongs to 'loble demo', not to 'loble'"},
 		{"-c", "option '--config' needs a value: FILE"},
 		{"-config", "option '--config' needs a value: FILE"},
 		{"--backend", "option '--backend' needs a value: ADDRESS"},
 		{"-config=", "option '--config ': a file name is expected"},
+		{"demo --keep=yes", "option '--keep' takes no value"},
+		{"demo --seconds 7", "option '--seconds 7': a number from 8 to 3600 is expected"},
+		{"demo --seconds 3601",
+			"option '--seconds 3601': a number from 8 to 3600 is expected"},
+		{"demo --seconds -9", "option '--seconds -9': a number from 8 to 3600 is expected"},
+		{"demo --seconds 9x", "option '--seconds 9x': a number from 8 to 3600 is expected"},
+		{"demo --seconds 99999999999999999999",
+			"option '--seconds 99999999999999999999': a number from 8 to 3600 is "
+			"expected"},
+		{"demo now", "unexpected argument 'now'"},
 		{"check a b", "unexpected argument 'b'"},
 		{"check -c a b", "two files were given; one can be checked"},
 		{"check --format xml", "option '--format xml': it is text or json"},
