@@ -1,7 +1,5 @@
 #include "model/rcu.h"
 
-#include <urcu-qsbr.h>
-
 #if defined(__SANITIZE_THREAD__)
 #define WITH_TSAN 1
 #elif defined(__has_feature)
@@ -9,6 +7,12 @@
 #define WITH_TSAN 1
 #endif
 #endif
+
+#ifdef WITH_TSAN
+/* The library's own functions instead of inlined ones: they are no business of the sanitizer. */
+#undef _LGPL_SOURCE
+#endif
+#include <urcu-qsbr.h>
 
 #ifdef WITH_TSAN
 /*
