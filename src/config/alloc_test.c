@@ -101,7 +101,8 @@ void operator_delete_sized(void *memory, size_t size)
 static const char good[] =
 	"[[listeners]]\nname = 'a rather long name of a listener'\naddress = ':1'\npool = 'p'\n"
 	"[pools.p]\n[pools.p.health]\nmax_ejected = 1\n[[pools.p.backends]]\naddress = 'Host:1'\n"
-	"[[pools.p.backends]]\naddress = '10.0.0.1:1'\nname = 'x'\n[metrics]\n[admin]\nsocket = '/x'\n"
+	"[[pools.p.backends]]\naddress = '10.0.0.1:1'\nname = 'x'\n"
+	"[metrics]\n[admin]\nsocket = '/x'\n"
 	"[pools.unused]\n[[pools.unused.backends]]\naddress = 'a:1'\nweight = 0\n"
 	"[server]\nuser = 'nobody'\n";
 

@@ -11,7 +11,7 @@
 #include "base/suggest.h"
 #include "base/units.h"
 #include "config/diag.h"
-#include "config/sections.h"
+#include "config/keys.h"
 
 static const uint64_t duration_max_ms = UINT64_C(365) * 24 * 3600 * 1000;
 
@@ -149,6 +149,57 @@ static bool is_string_type(enum field_type type)
 	return type != FIELD_BOOL && type != FIELD_UINT && type != FIELD_RATIO;
 }
 
+/* A string where none belongs: says what to write without the quotes, if that would be right. */
+static void help_without_quotes(const struct reading *reading)
+{
+	const struct field *field = reading->field;
+	const struct span text = reading->value->string;
+
+	if (field->type == FIELD_BOOL && (span_is(text, "yes") || span_is(text, "on"))) {
+		diag_help(reading->diag, "write %s = true", field->key);
+	} else if (field->type == FIELD_BOOL && (span_is(text, "no") || span_is(text, "off"))) {
+		diag_help(reading->diag, "write %s = false", field->key);
+	} else if (field->type == FIELD_BOOL
+			? span_is(text, "true") || span_is(text, "false")
+			: text.length > 0 && strspn(text.data, "0123456789.") == text.length) {
+		diag_help(reading->diag, "remove the quotes: write %s = %.*s", field->key,
+			shown(text), text.data);
+	}
+}
+
+/* A number where a string belongs. */
+static void help_with_quotes(const struct reading *reading)
+{
+	const struct field *field = reading->field;
+	const int64_t number = reading->value->integer;
+	char text[UNITS_TEXT_MAX];
+
+	switch (field->type) {
+	case FIELD_DURATION:
+		diag_help(reading->diag,
+			"durations are strings with a unit: write \"%" PRId64 "s\"", number);
+		break;
+	case FIELD_SIZE:
+		diag_help(reading->diag, "sizes are strings with a unit: write \"%s\"",
+			number > 0 ? size_text((uint64_t)number, text) : "0B");
+		break;
+	case FIELD_MODE:
+		diag_help(reading->diag, "write the octal number in quotes: \"0660\"");
+		break;
+	case FIELD_ADDRESS:
+		diag_help(reading->diag, "write \"host:%" PRId64 "\"", number);
+		break;
+	case FIELD_CHOICE:
+	case FIELD_STRING:
+		diag_help(reading->diag, "missing quotes: write \"%" PRId64 "\"", number);
+		break;
+	case FIELD_BOOL:
+	case FIELD_UINT:
+	case FIELD_RATIO:
+		break;
+	}
+}
+
 /* The value is of another type than the option: says so, and how it should have been written. */
 static void report_type(const struct reading *reading)
 {
@@ -156,24 +207,12 @@ static void report_type(const struct reading *reading)
 	const struct toml_value *value = reading->value;
 
 	report(reading, expected_of(field->type));
-	if (value->type == TOML_STRING && !is_string_type(field->type)) {
-		diag_help(reading->diag, "remove the quotes: write %s = %.*s", field->key,
-			shown(value->string), value->string.data);
-	} else if (value->type == TOML_INTEGER && field->type == FIELD_DURATION) {
-		diag_help(reading->diag,
-			"durations are strings with a unit: write \"%" PRId64 "s\"",
-			value->integer);
-	} else if (value->type == TOML_INTEGER && field->type == FIELD_SIZE) {
-		diag_help(reading->diag, "sizes are strings with a unit: write \"%" PRId64 "B\"",
-			value->integer);
-	} else if (value->type == TOML_INTEGER && field->type == FIELD_MODE) {
-		diag_help(reading->diag, "write the octal number in quotes: \"0660\"");
-	} else if (value->type == TOML_INTEGER && field->type == FIELD_ADDRESS) {
-		diag_help(reading->diag, "write \"host:%" PRId64 "\"", value->integer);
+	if (value->type == TOML_STRING) {
+		help_without_quotes(reading);
+	} else if (value->type == TOML_INTEGER) {
+		help_with_quotes(reading);
 	} else if (value->type == TOML_BOOLEAN && field->off && !value->boolean) {
 		diag_help(reading->diag, "write %s = \"off\"", field->key);
-	} else if (value->type == TOML_INTEGER && is_string_type(field->type)) {
-		diag_help(reading->diag, "missing quotes: write \"%" PRId64 "\"", value->integer);
 	} else if (value->type == TOML_BOOLEAN && is_string_type(field->type)) {
 		diag_help(reading->diag, "missing quotes: write \"%s\"",
 			value->boolean ? "true" : "false");
@@ -440,88 +479,12 @@ static void bind_value(const struct reading *reading)
 	}
 }
 
-static const struct field *find_field(const struct field *fields, struct span key)
-{
-	for (const struct field *field = fields; field->key != NULL; field++) {
-		if (span_is(key, field->key)) {
-			return field;
-		}
-	}
-	return NULL;
-}
-
-static bool is_word(const char *const *words, struct span key)
-{
-	for (; words != NULL && *words != NULL; words++) {
-		if (span_is(key, *words)) {
-			return true;
-		}
-	}
-	return false;
-}
-
-/* Where an option of this name exists, when it does not in this table. */
-static bool help_elsewhere(struct span key, struct diag *diag)
-{
-	for (const struct section *section = config_sections; section->path != NULL; section++) {
-		const bool list = section->kind == SECTION_LIST;
-		const char *open = list ? "[[" : "[";
-		const char *close = list ? "]]" : "]";
-
-		if (span_is(key, section->path)) {
-			diag_help(
-				diag, "%s%s%s stands at the top level", open, section->path, close);
-			return true;
-		}
-		if (find_field(section->fields, key) != NULL) {
-			diag_help(diag, "'%.*s' is an option of %s%s%s", shown(key), key.data, open,
-				section->path, close);
-			return true;
-		}
-	}
-	return false;
-}
-
-/* The option or table that an unknown key of this table was meant to be, or NULL. */
-static const char *nearest_key(const struct binding *binding, struct span key)
-{
-	struct suggest suggest = {.word = key.data, .length = key.length};
-
-	for (const struct field *field = binding->fields; field->key != NULL; field++) {
-		suggest_consider(&suggest, field->key);
-	}
-	for (size_t i = 0; binding->tables != NULL && binding->tables[i] != NULL; i++) {
-		suggest_consider(&suggest, binding->tables[i]);
-	}
-	return suggest.nearest;
-}
-
-static void report_unknown_key(
-	const struct binding *binding, const struct toml_entry *entry, struct diag *diag)
-{
-	const struct span key = entry->key;
-	const char *nearest = nearest_key(binding, key);
-
-	if (binding->title == NULL) {
-		diag_add(diag, DIAG_ERROR, entry->position, "unknown %s '%.*s'",
-			entry->value.type == TOML_TABLE ? "table" : "key", shown(key), key.data);
-	} else {
-		diag_add(diag, DIAG_ERROR, entry->position, "unknown key '%.*s' in %s", shown(key),
-			key.data, binding->title);
-	}
-	if (nearest != NULL) {
-		diag_help(diag, "did you mean '%s'?", nearest);
-	} else {
-		(void)help_elsewhere(key, diag);
-	}
-}
-
 void bind_table(const struct binding *binding, const struct toml_table *table, struct arena *arena,
 	struct diag *diag)
 {
 	for (size_t i = 0; i < table->entry_count; i++) {
 		const struct toml_entry *entry = &table->entries[i];
-		const struct field *field = find_field(binding->fields, entry->key);
+		const struct field *field = keys_find(binding->fields, entry->key);
 
 		if (field != NULL) {
 			bind_value(&(struct reading){
@@ -532,38 +495,8 @@ void bind_table(const struct binding *binding, const struct toml_table *table, s
 				.arena = arena,
 				.diag = diag,
 			});
-		} else if (!is_word(binding->tables, entry->key)) {
-			report_unknown_key(binding, entry, diag);
-		}
-	}
-}
-
-/* Whether the table has the option, or a misspelt form of it that is reported as such. */
-static bool has_field(
-	const struct binding *binding, const struct toml_table *table, const char *key)
-{
-	for (size_t i = 0; i < table->entry_count; i++) {
-		const char *nearest;
-
-		if (find_field(binding->fields, table->entries[i].key) != NULL) {
-			nearest = table->entries[i].key.data;
-		} else {
-			nearest = nearest_key(binding, table->entries[i].key);
-		}
-		if (nearest != NULL && strcmp(nearest, key) == 0) {
-			return true;
-		}
-	}
-	return false;
-}
-
-void bind_missing(const struct binding *binding, const struct toml_table *table,
-	struct toml_position position, struct diag *diag)
-{
-	for (const struct field *field = binding->fields; field->key != NULL; field++) {
-		if (field->required && !has_field(binding, table, field->key)) {
-			diag_add(diag, DIAG_ERROR, position, "%s has no '%s'", binding->title,
-				field->key);
+		} else if (!keys_is_table(binding, entry->key)) {
+			keys_report_unknown(binding, entry, diag);
 		}
 	}
 }

@@ -98,7 +98,7 @@ static void a_file_has_one_form(void **state)
 {
 	(void)state;
 	assert_complains(WITH_LISTENER "[pools.a]\n",
-		":4:2: error: 'pools' and 'listener' (line 2) do not go together: a file has one form");
+		":4:2: error: 'pools' and 'listener' (line 2) do not go together");
 	assert_complains("[[listeners]]\n" WITH_BACKEND,
 		":3:3: error: 'backends' and 'listeners' (line 1) do not go together");
 }

@@ -76,7 +76,8 @@ static void what_a_terminal_would_obey_is_not_printed(void **state)
 	assert_shown("a\x1b[31m\x7f\xc2\x9b\xe2\x80\xae\xff"
 		     "b",
 		at(1, 10),
-		"f:1:10: error: bad\n    1 | a?[31m????b\n      |          ^\n1 error, 0 warnings\n");
+		"f:1:10: error: bad\n    1 | a?[31m????b\n      |          ^\n"
+		"1 error, 0 warnings\n");
 	diag_begin(diag, "f", (struct span){0});
 	diag_add(diag, DIAG_ERROR, nowhere, "%s", "a\n\x1b\x7f\xc2\x9b\xe2\x80\xae\xff\xc3\xa9");
 	diag_help(diag, "%s", "\rb");

@@ -1,5 +1,5 @@
 /*
- * Whether a text is JSON: a recursive descent over RFC 8259, for the tests of what we write by hand.
+ * Whether a text is JSON (RFC 8259): for the tests of what we write by hand.
  *
  * Unit tests only; pure.
  */

@@ -223,7 +223,8 @@ const struct field logging_fields[] = {
 		MEMBER(struct config, logging.format),
 		.choices = log_formats,
 		.fallback = CONFIG_FORMAT_AUTO,
-		.doc = "key=value text, JSON, or by where it goes: text on a terminal, else JSON.",
+		.doc = "How lines are written: as key=value text, as JSON, or as text on a "
+		       "terminal and else as JSON.",
 	},
 	{
 		.key = "file",

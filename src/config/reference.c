@@ -65,9 +65,11 @@ static void print_range(const struct field *field, FILE *file)
 	}
 }
 
-static void print_default(const struct field *field, FILE *file)
+static void print_default(const struct section *section, const struct field *field, FILE *file)
 {
-	if (field->required) {
+	if (section->inherits != NULL) {
+		(void)fprintf(file, "that of %s.%s", section->inherits, field->key);
+	} else if (field->required) {
 		(void)fputs("required", file);
 	} else if (field->fallback_doc != NULL) {
 		(void)fputs(field->fallback_doc, file);
@@ -86,12 +88,12 @@ static void print_default(const struct field *field, FILE *file)
 	}
 }
 
-static void print_field(const struct field *field, FILE *file)
+static void print_field(const struct section *section, const struct field *field, FILE *file)
 {
 	(void)fprintf(file, "  %s\n      ", field->key);
 	print_range(field, file);
 	(void)fputs("; default: ", file);
-	print_default(field, file);
+	print_default(section, field, file);
 	(void)fprintf(file, "%s\n      %s\n",
 		field->reload == RELOAD_RESTART ? "; a change takes a restart" : "", field->doc);
 }
@@ -104,7 +106,7 @@ void config_reference(FILE *file)
 		(void)fprintf(file, "%s%s\n  %s\n", section == config_sections ? "" : "\n",
 			title_of(section, title), section->doc);
 		for (const struct field *field = section->fields; field->key != NULL; field++) {
-			print_field(field, file);
+			print_field(section, field, file);
 		}
 	}
 }

@@ -49,6 +49,8 @@ static void the_reference_tells_ranges_and_defaults(void **state)
 
 	(void)state;
 	assert_contains(text, "  failure_threshold\n      1 to 1000; default: 3\n");
+	assert_contains(
+		text, "  max_ejected\n      0 to 100; default: that of health.max_ejected\n");
 	assert_contains(text, "  probe_interval\n      \"100ms\" to \"365d\"; default: \"1s\"\n");
 	assert_contains(text,
 		"  idle\n      \"1ms\" to \"365d\", or \"off\"; default: that of timeouts.idle\n");

@@ -159,6 +159,16 @@ static void check_listen_addresses(struct draft *draft, struct uses *uses, bool 
 	report_twice(draft, uses, "address", "");
 }
 
+/*
+ * What remembers whether a name was reported. One that nobody gave is the address: it shares the
+ * memory of that. The first `count` of `reported` are of addresses, the others of names.
+ */
+static bool *memory_of_name(
+	const struct toml_table *table, bool *reported, uint32_t count, uint32_t index)
+{
+	return toml_find(table, "name") != NULL ? &reported[count + index] : &reported[index];
+}
+
 static void check_listener_names(struct draft *draft, struct uses *uses, bool *reported)
 {
 	uses->count = 0;
@@ -171,7 +181,8 @@ static void check_listener_names(struct draft *draft, struct uses *uses, bool *r
 					.key = listener->bound.listener.name,
 					.position = position_or(listener->table, "name", "address"),
 					.order = i,
-					.reported = &reported[i],
+					.reported = memory_of_name(listener->table, reported,
+						draft->listener_count + 1, i),
 				});
 		}
 	}
@@ -204,7 +215,7 @@ static void check_name_length(struct draft *draft, const char *name, struct toml
 static void check_backends(struct draft *draft, struct draft_pool *pool)
 {
 	const size_t max = pool->backend_count;
-	bool *reported = arena_alloc_array(draft->scratch, max, sizeof *reported);
+	bool *reported = arena_alloc_array(draft->scratch, 2 * max, sizeof *reported);
 	char where[CONFIG_NAME_MAX + 32];
 	struct uses addresses;
 	struct uses names;
@@ -229,6 +240,7 @@ static void check_backends(struct draft *draft, struct draft_pool *pool)
 		add_use(&addresses, use);
 		use.position = position_or(backend->table, "name", "address");
 		use.key = backend->backend.name;
+		use.reported = memory_of_name(backend->table, reported, pool->backend_count, i);
 		add_use(&names, use);
 		check_name_length(draft, use.key, use.position);
 	}

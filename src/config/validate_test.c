@@ -29,6 +29,14 @@ static void a_name_is_used_once_in_a_pool(void **state)
 		":8:8: error: the name 'a:1' is used twice in pool 'default'\n");
 }
 
+static void two_mistakes_of_one_backend_are_two(void **state)
+{
+	(void)state;
+	assert_complains(WITH_LISTENER "[[backends]]\nname = 'x'\naddress = 'a:1'\n"
+				       "[[backends]]\naddress = 'a:1'\nname = 'x'\n",
+		"\n2 errors, 0 warnings\n");
+}
+
 static void pools_may_share_backends(void **state)
 {
 	struct config *config =
@@ -160,6 +168,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_address_is_used_once_in_a_pool),
 		cmocka_unit_test(a_name_is_used_once_in_a_pool),
+		cmocka_unit_test(two_mistakes_of_one_backend_are_two),
 		cmocka_unit_test(pools_may_share_backends),
 		cmocka_unit_test(listeners_have_addresses_of_their_own),
 		cmocka_unit_test(listeners_have_names_of_their_own),
