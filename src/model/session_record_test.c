@@ -1,0 +1,78 @@
+#include "base/testing.h"
+#include "model/session_record.h"
+
+static struct session_record sample(void)
+{
+	return (struct session_record){
+		.generation = 4,
+		.fd = {10, 11},
+		.cookie = {1001, 1002},
+		.listener = 1,
+		.pool = 2,
+		.slot = 3,
+		.started_ns = 99,
+	};
+}
+
+/* A check word that misses a damaged field would join two strangers. */
+static void each_lasting_field_is_checked(void **state)
+{
+	const struct session_record good = sample();
+	const uint64_t check = session_record_check(&good, 5);
+	struct session_record damaged[9];
+
+	(void)state;
+	for (int i = 0; i < 9; i++) {
+		damaged[i] = good;
+	}
+	damaged[0].generation ^= 1;
+	damaged[1].fd[0] ^= 1;
+	damaged[2].fd[1] ^= 1;
+	damaged[3].cookie[0] ^= 1;
+	damaged[4].cookie[1] ^= 1;
+	damaged[5].listener ^= 1;
+	damaged[6].pool ^= 1;
+	damaged[7].slot ^= 1;
+	damaged[8].started_ns ^= 1;
+	for (int i = 0; i < 9; i++) {
+		assert_int_not_equal(session_record_check(&damaged[i], 5), check);
+	}
+	assert_int_not_equal(session_record_check(&good, 6), check);
+	assert_int_equal(session_record_check(&good, 5), check);
+}
+
+static void what_changes_is_not_checked(void **state)
+{
+	struct session_record record = sample();
+	const uint64_t check = session_record_check(&record, 5);
+
+	(void)state;
+	record.moved[0] = 12345;
+	record.flags = RECORD_RESETTING;
+	record.chunk[1] = 3;
+	record.pipe[0] = 9;
+	atomic_store(&record.state, RECORD_OPEN);
+	assert_int_equal(session_record_check(&record, 5), check);
+}
+
+static void a_journal_key_names_index_and_side(void **state)
+{
+	(void)state;
+	assert_int_not_equal(journal_key(0, SIDE_CLIENT), 0); /* 0 is closed */
+	assert_int_not_equal(journal_key(7, SIDE_CLIENT), journal_key(7, SIDE_BACKEND));
+	assert_int_not_equal(journal_key(7, SIDE_CLIENT), journal_key(8, SIDE_CLIENT));
+	assert_int_equal(journal_key(7, SIDE_BACKEND) >> 2, 7);
+	assert_int_not_equal(journal_check(9, 100), journal_check(9, 101));
+	assert_int_not_equal(journal_check(9, 100), journal_check(10, 100));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_lasting_field_is_checked),
+		cmocka_unit_test(what_changes_is_not_checked),
+		cmocka_unit_test(a_journal_key_names_index_and_side),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
