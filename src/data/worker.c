@@ -28,7 +28,11 @@ static void *map_table(size_t entry, size_t count)
 	void *table = mmap(NULL, entry * count, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	return table == MAP_FAILED ? NULL : table;
+	if (table == MAP_FAILED) {
+		return NULL;
+	}
+	(void)madvise(table, entry * count, MADV_NOHUGEPAGE); /* or 2 MiB for the first session */
+	return table;
 }
 
 static void unmap_table(void *table, size_t entry, size_t count)

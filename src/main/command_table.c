@@ -38,8 +38,8 @@ const struct command_row command_table[COMMAND_COUNT] = {
 			.name = "init",
 			.operand = "[FILE]",
 			.summary = "write a sample configuration with comments",
-			.details =
-				"Without FILE it is printed. A file that exists is never touched.\n",
+			.details = "Without FILE it is printed. A file that exists is never "
+				   "touched.\n",
 			.example = "loble init loble.toml",
 		},
 	[COMMAND_CONFIG] =
@@ -57,9 +57,10 @@ const struct command_row command_table[COMMAND_COUNT] = {
 			.name = "demo",
 			.summary = "real traffic through a balancer; a backend fails",
 			.details =
-				"Three backends, a balancer and clients on loopback, at free ports. "
-				"In the middle\n"
-				"one backend fails, and comes back. Exit status: 0 only if no client "
+				"Three backends, a balancer and clients on loopback, at free "
+				"ports. In the middle\n"
+				"one backend fails, and comes back. Exit status: 0 only if no "
+				"client "
 				"saw an error\n"
 				"and the balancer did what it should; else 1, and a sentence says "
 				"what did not hold.\n",

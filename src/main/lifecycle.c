@@ -209,6 +209,11 @@ static void say_started(const struct process *process)
 	struct log_line line;
 	char status[128];
 
+	if (process->config.admin.socket != NULL) {
+		log_message(LOG_WARN, "admin_socket_missing",
+			"admin.socket is set, but this version has no admin socket");
+	}
+
 	log_begin(&line, LOG_INFO, "started");
 	log_text(&line, "version", LOBLE_VERSION);
 	log_number(&line, "pid", (uint64_t)getpid());

@@ -120,7 +120,8 @@ static bool wants_next(const char *word)
 
 /*
  * Copies the arguments; `-config` becomes "--config", and `-config=FILE` becomes two words.
- * `to` has room for twice as many and a NULL. Returns how many there are. A word with one dash that is near to a long option
+ * `to` has room for twice as many and a NULL. Returns how many there are. A word with one dash
+ * that is near to a long option
  * is refused: getopt_long() would read `-confg x` as `-c onfg`.
  */
 static int normalize(enum command_id command, char **from, char **to, struct error *err)
