@@ -9,6 +9,7 @@
 #include "model/session_record.h"
 #include "model/shm.h"
 #include "observe/log_writer.h"
+#include "os/clock.h"
 
 static const double NS_PER_MS = 1e6;
 
@@ -60,20 +61,52 @@ static void write_line(
 	log_writer_put(writer, LOG_INFO, line.text, line.length);
 }
 
-uint32_t access_log_drain(
-	const struct shm *shm, struct access_ring *const *rings, struct log_writer *writer)
+/* What a worker could not leave here is missing in the log like any other dropped line. */
+static void tell_lost(struct access_log *log)
 {
-	uint32_t count = 0;
+	uint64_t lost = 0;
+	struct log_line line;
 
-	for (uint32_t worker = 0; worker < shm->workers; worker++) {
-		struct access_record record;
-
-		/* At most a ring's worth: a worker that fills it as fast must not hold us. */
-		for (uint32_t i = 0; i < ACCESS_RING_SIZE && access_pop(rings[worker], &record);
-			i++) {
-			write_line(shm, &record, writer);
-			count++;
-		}
+	for (uint32_t worker = 0; worker < log->shm->workers; worker++) {
+		lost += counter_get(&log->rings[worker]->dropped);
 	}
-	return count;
+	if (lost == log->told) {
+		return;
+	}
+	(void)atomic_fetch_add_explicit(&log->shm->header->process.log_lines_dropped,
+		lost - log->told, memory_order_relaxed);
+	log_begin_as(&line, log_writer_format(log->writer), LOG_WARN, "access_log_dropped",
+		clock_wall_ns());
+	log_number(&line, "lines", lost - log->told);
+	log_finish(&line);
+	log_writer_put(log->writer, LOG_WARN, line.text, line.length);
+	log->told = lost;
+}
+
+/* At most a ring's worth: a worker that fills it as fast as we empty it must not hold us. */
+static bool drain_ring(const struct access_log *log, struct access_ring *ring)
+{
+	struct access_record record;
+
+	for (uint32_t i = 0; i < ACCESS_RING_SIZE; i++) {
+		if (!log_writer_has_room(log->writer)) {
+			return false;
+		}
+		if (!access_pop(ring, &record)) {
+			return true;
+		}
+		write_line(log->shm, &record, log->writer);
+	}
+	return true;
+}
+
+bool access_log_drain(struct access_log *log)
+{
+	bool emptied = true;
+
+	for (uint32_t worker = 0; worker < log->shm->workers && emptied; worker++) {
+		emptied = drain_ring(log, log->rings[worker]);
+	}
+	tell_lost(log);
+	return emptied;
 }

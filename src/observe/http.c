@@ -1,36 +1,53 @@
 #include "observe/http.h"
 
+#include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <microhttpd.h>
-#include <netdb.h>
-#include <stdio.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/error.h"
-#include "model/shm.h"
 #include "model/snapshot.h"
-#include "os/socket.h"
+#include "observe/endpoint.h"
+#include "observe/ready.h"
+#include "os/clock.h"
 
 enum {
-	DAEMONS_MAX = 2, /* ":9090" is two addresses */
-	CONNECTIONS_MAX = 128,
-	CONNECTION_TIMEOUT_S = 10,
-	CONNECTION_MEMORY_BYTES = 16 * 1024, /* request line and headers */
-	BACKLOG = 128,
-	LOCAL_MODE = 0660,
+	CLIENTS_MAX = 64,
+	PAGES_MAX = 16,           /* pages of metrics that wait for their readers */
+	IDLE_TIMEOUT_S = 10,      /* without a byte in either direction */
+	REQUEST_LIMIT_S = 30,     /* for one request and its answer, however the bytes drip */
+	EVICT_AFTER_S = 1,        /* of such a wait a client may lose its place to a new one */
+	PAUSE_MS = 100,           /* before accept() is tried again where it failed */
+	WATCH_MS = 1000,          /* how often limits are looked at while there are clients */
+	MEMORY_BYTES = 16 * 1024, /* request line and headers of a connection */
+	NS_PER_MS = 1000000,
+};
+
+static const uint64_t NS_PER_S = 1000000000;
+
+/* One open connection. */
+struct client {
+	int fd;            /* the library's; -1: this entry is free */
+	uint64_t since_ns; /* accepted, or its last answer was complete */
+	bool ended;        /* shut down by us: the library is about to notice */
 };
 
 struct http {
 	struct metrics_source source;
 	const struct snapshot_store *store;
-	int epoll_fd; /* of the epolls of the daemons */
-	uint32_t count;
-	struct MHD_Daemon *daemons[DAEMONS_MAX];
-	uint16_t port;
+	struct endpoint endpoint; /* owned */
+	int epoll_fd;             /* owned: of the listening sockets and the library's epoll */
+	struct MHD_Daemon *daemon;
+	bool paused;        /* the listening sockets are not watched */
+	uint64_t resume_ns; /* when paused: not before */
+	uint32_t page_count;
+	uint32_t client_count;
+	struct client clients[CLIENTS_MAX];
 };
 
 struct answer {
@@ -38,107 +55,93 @@ struct answer {
 	struct MHD_Response *response;
 };
 
+/* A page of metrics on its way; freed by the library when nobody needs it any more. */
+struct held_page {
+	struct http *http;
+	struct page page;
+};
+
+static void add_header(const struct answer *answer, const char *name, const char *value)
+{
+	if (answer->response != NULL) {
+		(void)MHD_add_response_header(answer->response, name, value);
+	}
+}
+
 /* `text` is a constant. */
 static struct answer constant_answer(unsigned status, const char *text)
 {
 	struct answer answer = {.status = status};
-	const size_t length = strlen(text);
 
 	/* The library takes a pointer that may be written to, and with this mode never does. */
 	answer.response = MHD_create_response_from_buffer(
-		length, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
-	if (answer.response != NULL) {
-		(void)MHD_add_response_header(
-			answer.response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain; charset=utf-8");
-	}
+		strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+	add_header(&answer, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain; charset=utf-8");
+	add_header(&answer, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 	return answer;
 }
 
-static struct answer metrics_answer(const struct http *http)
+static struct answer busy_answer(const char *text)
+{
+	const struct answer answer = constant_answer(MHD_HTTP_SERVICE_UNAVAILABLE, text);
+
+	add_header(&answer, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+	return answer;
+}
+
+static void free_page(void *context)
+{
+	struct held_page *held = context;
+
+	assert(held->http->page_count > 0);
+	held->http->page_count--;
+	page_done(&held->page);
+	free(held);
+}
+
+static struct answer metrics_answer(struct http *http)
 {
 	struct answer answer = {.status = MHD_HTTP_OK};
-	struct page page = page_begin();
+	struct held_page *held;
 
-	metrics_write(&page, &http->source);
-	if (page.failed) {
-		page_done(&page);
-		return constant_answer(MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory\n");
+	if (http->page_count >= PAGES_MAX) {
+		return busy_answer("too many scrapes at once\n");
 	}
-	answer.response =
-		MHD_create_response_from_buffer(page.length, page.text, MHD_RESPMEM_MUST_FREE);
+	held = calloc(1, sizeof *held);
+	if (held == NULL) {
+		return busy_answer("out of memory\n");
+	}
+	held->http = http;
+	http->page_count++;
+	metrics_write(&held->page, &http->source);
+	if (!held->page.failed) {
+		answer.response = MHD_create_response_from_buffer_with_free_callback_cls(
+			held->page.length, held->page.text, free_page, held);
+	}
 	if (answer.response == NULL) {
-		page_done(&page);
-		return answer;
+		free_page(held);
+		return busy_answer("out of memory\n");
 	}
-	(void)MHD_add_response_header(answer.response, MHD_HTTP_HEADER_CONTENT_TYPE,
-		"text/plain; version=0.0.4; charset=utf-8");
+	add_header(
+		&answer, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
 	return answer;
-}
-
-static bool listeners_are_open(const struct shm *shm)
-{
-	for (uint32_t i = 0; i < LISTENERS_MAX; i++) {
-		const struct listener_entry *listener = &shm->listeners[i];
-
-		if (atomic_load_explicit(&listener->identity.used, memory_order_acquire) == 0) {
-			return i > 0;
-		}
-		if (atomic_load_explicit(&listener->open, memory_order_acquire) == 0) {
-			return false;
-		}
-	}
-	return true;
-}
-
-/* Whether some listener has a pool with a healthy backend. */
-static bool backend_is_usable(const struct snapshot *snapshot)
-{
-	for (uint32_t i = 0; snapshot != NULL && i < snapshot->listener_limit; i++) {
-		const struct snapshot_listener *listener = snapshot_listener(snapshot, i);
-		const struct snapshot_pool *pool =
-			listener == NULL ? NULL : snapshot_pool(snapshot, listener->pool);
-
-		if (pool != NULL && pool->backend_count > 0 && !pool->fallback) {
-			return true;
-		}
-	}
-	return false;
 }
 
 static struct answer ready_answer(const struct http *http)
 {
-	const struct shm *shm = http->source.shm;
+	const char *refusal = ready_refusal(http->source.shm, snapshot_current(http->store));
 
-	switch ((enum process_phase)atomic_load_explicit(
-		&shm->header->process.phase, memory_order_acquire)) {
-	case PHASE_STARTING:
-		return constant_answer(MHD_HTTP_SERVICE_UNAVAILABLE, "starting\n");
-	case PHASE_LAME_DUCK:
-	case PHASE_DRAINING:
-	case PHASE_STOPPED:
-		return constant_answer(MHD_HTTP_SERVICE_UNAVAILABLE, "stopping\n");
-	case PHASE_RUNNING:
-		break;
-	}
-	if (!listeners_are_open(shm)) {
-		return constant_answer(MHD_HTTP_SERVICE_UNAVAILABLE, "a listener is not open\n");
-	}
-	if (!backend_is_usable(snapshot_current(http->store))) {
-		return constant_answer(MHD_HTTP_SERVICE_UNAVAILABLE, "no backend is usable\n");
-	}
-	return constant_answer(MHD_HTTP_OK, "ready\n");
+	return refusal == NULL ? constant_answer(MHD_HTTP_OK, "ready\n")
+			       : constant_answer(MHD_HTTP_SERVICE_UNAVAILABLE, refusal);
 }
 
-static struct answer answer_to(const struct http *http, const char *path, const char *method)
+static struct answer answer_to(struct http *http, const char *path, const char *method)
 {
 	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
-		struct answer answer = constant_answer(
+		const struct answer answer = constant_answer(
 			MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD are understood here\n");
 
-		if (answer.response != NULL) {
-			(void)MHD_add_response_header(
-				answer.response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
-		}
+		add_header(&answer, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
 		return answer;
 	}
 	if (strcmp(path, "/metrics") == 0) {
@@ -184,108 +187,192 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 	return result;
 }
 
-/* Takes the listening socket, also on failure. */
-static int add_daemon(struct http *http, int fd, struct error *err)
+/* An answer is complete, or its connection has ended. */
+static void on_completed(void *context, struct MHD_Connection *connection, void **request,
+	enum MHD_RequestTerminationCode code)
 {
-	struct MHD_Daemon *daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, http,
-		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-		(unsigned)CONNECTION_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		(size_t)CONNECTION_MEMORY_BYTES, MHD_OPTION_END);
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	(void)context;
+	(void)request;
+	(void)code;
+	if (info != NULL && info->socket_context != NULL) {
+		struct client *client = info->socket_context;
+
+		client->since_ns = clock_monotonic_ns();
+	}
+}
+
+static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
+	enum MHD_ConnectionNotificationCode code)
+{
+	struct http *http = context;
+	struct client *client = http->clients;
+
+	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+		client = *socket_context;
+		*client = (struct client){.fd = -1};
+		http->client_count--;
+		return;
+	}
+	assert(http->client_count < CLIENTS_MAX);
+	while (client->fd >= 0) {
+		client++;
+	}
+	*client = (struct client){
+		.fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)
+			      ->connect_fd,
+		.since_ns = clock_monotonic_ns(),
+	};
+	http->client_count++;
+	*socket_context = client;
+}
+
+static void end_client(struct client *client)
+{
+	client->ended = true;
+	(void)shutdown(client->fd, SHUT_RDWR);
+}
+
+static void end_overdue(struct http *http)
+{
+	const uint64_t now_ns = clock_monotonic_ns();
+
+	for (uint32_t i = 0; i < CLIENTS_MAX && http->client_count > 0; i++) {
+		struct client *client = &http->clients[i];
+
+		if (client->fd >= 0 && !client->ended &&
+			now_ns - client->since_ns >= REQUEST_LIMIT_S * NS_PER_S) {
+			end_client(client);
+		}
+	}
+}
+
+/* Takes the place of the client that has been waiting or dribbling for longest, if for too long. */
+static void evict_one(struct http *http)
+{
+	const uint64_t now_ns = clock_monotonic_ns();
+	struct client *oldest = NULL;
+
+	for (uint32_t i = 0; i < CLIENTS_MAX; i++) {
+		struct client *client = &http->clients[i];
+
+		if (client->fd >= 0 && !client->ended &&
+			(oldest == NULL || client->since_ns < oldest->since_ns)) {
+			oldest = client;
+		}
+	}
+	if (oldest != NULL && now_ns - oldest->since_ns >= EVICT_AFTER_S * NS_PER_S) {
+		end_client(oldest);
+	}
+}
+
+static void watch_listeners(struct http *http, uint32_t events)
+{
+	for (uint32_t i = 0; i < http->endpoint.count; i++) {
+		struct epoll_event event = {.events = events};
+
+		(void)epoll_ctl(http->epoll_fd, EPOLL_CTL_MOD, http->endpoint.fds[i], &event);
+	}
+}
+
+/* What is in the backlog waits there. */
+static void pause_accepting(struct http *http)
+{
+	http->paused = true;
+	http->resume_ns = clock_monotonic_ns() + (uint64_t)PAUSE_MS * NS_PER_MS;
+	watch_listeners(http, 0);
+}
+
+static void resume_accepting(struct http *http)
+{
+	if (http->paused && clock_monotonic_ns() >= http->resume_ns) {
+		http->paused = false;
+		watch_listeners(http, EPOLLIN);
+	}
+}
+
+void http_adopt(struct http *http, int fd, const struct sockaddr_any *address)
+{
+	(void)MHD_add_connection(http->daemon, fd, &address->generic, address->length);
+}
+
+/* Returns 0 once nobody waits at that socket any more, else a negative errno. */
+static int accept_all(struct http *http, uint32_t index)
+{
+	while (http->client_count < CLIENTS_MAX) {
+		struct sockaddr_any address;
+		const int fd = endpoint_accept(&http->endpoint, index, &address);
+
+		if (fd < 0) {
+			return fd == -EAGAIN ? 0 : fd;
+		}
+		http_adopt(http, fd, &address);
+	}
+	return -EUSERS;
+}
+
+static void accept_clients(struct http *http)
+{
+	for (uint32_t i = 0; i < http->endpoint.count && !http->paused; i++) {
+		const int r = accept_all(http, i);
+
+		if (r == -EUSERS) {
+			evict_one(http);
+		}
+		if (r < 0) {
+			pause_accepting(http);
+		}
+	}
+}
+
+static int start_daemon(struct http *http, struct error *err)
+{
 	const union MHD_DaemonInfo *info;
 	struct epoll_event event = {.events = EPOLLIN};
 
-	if (daemon == NULL) {
-		(void)close(fd);
-		return error_say(err, EINVAL, "metrics: the HTTP server does not start");
+	http->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL,
+		on_request, http, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CLIENTS_MAX,
+		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_BYTES,
+		MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_NOTIFY_CONNECTION,
+		on_connection, http, MHD_OPTION_END);
+	if (http->daemon == NULL) {
+		return error_say(err, EIO, "the HTTP server does not start");
 	}
-	http->daemons[http->count] = daemon;
-	http->count++;
-	info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
-	if (info == NULL || epoll_ctl(http->epoll_fd, EPOLL_CTL_ADD, info->epoll_fd, &event) < 0) {
-		return error_set(err, errno, "metrics: cannot watch the HTTP server");
+	info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	if (info == NULL) {
+		return error_say(err, EIO, "the HTTP server has no epoll");
+	}
+	if (epoll_ctl(http->epoll_fd, EPOLL_CTL_ADD, info->epoll_fd, &event) < 0) {
+		return error_set(err, errno, "cannot watch the HTTP server");
 	}
 	return 0;
 }
 
-static int open_one(struct http *http, const struct sockaddr_any *address, struct error *err)
+static int open_listeners(struct http *http, const struct address *address, struct error *err)
 {
-	const struct listen_spec spec = {
-		.address = *address, .backlog = BACKLOG, .mode = LOCAL_MODE};
-	struct sockaddr_any bound = {.length = sizeof bound.local};
-	struct error why;
-	int fd;
-	int r = socket_listen(&spec, &fd, &why);
-
-	if (r < 0) {
-		return error_say(err, -r, "metrics: %s", why.text);
-	}
-	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-	if (getsockname(fd, &bound.generic, &bound.length) == 0) {
-		http->port = sockaddr_port(&bound);
-	}
-	return add_daemon(http, fd, err);
-}
-
-static int open_any(struct http *http, uint16_t port, struct error *err)
-{
-	struct sockaddr_any ip4 = {.length = sizeof ip4.ip4};
-	struct sockaddr_any ip6 = {.length = sizeof ip6.ip6};
 	int r;
 
-	ip4.ip4.sin_family = AF_INET;
-	ip4.ip4.sin_port = htons(port);
-	r = open_one(http, &ip4, err);
-	if (r < 0) {
-		return r;
+	if (address->kind == ADDRESS_UNSET) {
+		return 0;
 	}
-	ip6.ip6.sin6_family = AF_INET6;
-	ip6.ip6.sin6_addr = in6addr_any;
-	ip6.ip6.sin6_port = htons(http->port);
-	r = open_one(http, &ip6, err);
-	return r == -EAFNOSUPPORT ? 0 : r; /* a system without IPv6 */
-}
+	r = endpoint_open(address, &http->endpoint, err);
+	for (uint32_t i = 0; r == 0 && i < http->endpoint.count; i++) {
+		struct epoll_event event = {.events = EPOLLIN};
 
-static int open_name(struct http *http, const struct address *address, struct error *err)
-{
-	const struct addrinfo hints = {
-		.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-	struct sockaddr_any first = {.length = 0};
-	struct addrinfo *list = NULL;
-	char port[8];
-	int code;
-
-	(void)snprintf(port, sizeof port, "%u", address->port);
-	code = getaddrinfo(address->host, port, &hints, &list);
-	if (code != 0) {
-		return error_say(
-			err, EADDRNOTAVAIL, "metrics: %s: %s", address->host, gai_strerror(code));
+		if (epoll_ctl(http->epoll_fd, EPOLL_CTL_ADD, http->endpoint.fds[i], &event) < 0) {
+			r = error_set(err, errno, "cannot watch a socket");
+		}
 	}
-	first.length = list->ai_addrlen;
-	memcpy(&first.generic, list->ai_addr, list->ai_addrlen);
-	freeaddrinfo(list);
-	return open_one(http, &first, err);
-}
-
-static int open_address(struct http *http, const struct address *address, struct error *err)
-{
-	switch (address->kind) {
-	case ADDRESS_ANY:
-		return open_any(http, address->port, err);
-	case ADDRESS_NAME:
-		return open_name(http, address, err);
-	case ADDRESS_NUMERIC:
-	case ADDRESS_LOCAL:
-		return open_one(http, &address->numeric, err);
-	case ADDRESS_UNSET:
-		break;
-	}
-	return error_say(err, EINVAL, "metrics: there is no address");
+	return r;
 }
 
 int http_create(const struct http_setup *setup, struct http **ret_http, struct error *err)
 {
 	struct http *http = calloc(1, sizeof *http);
+	struct error why;
 	int r;
 
 	if (http == NULL) {
@@ -293,12 +380,19 @@ int http_create(const struct http_setup *setup, struct http **ret_http, struct e
 	}
 	http->source = setup->source;
 	http->store = setup->store;
+	for (uint32_t i = 0; i < CLIENTS_MAX; i++) {
+		http->clients[i].fd = -1;
+	}
 	http->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (http->epoll_fd < 0) {
-		r = error_set(err, errno, "metrics: cannot open an epoll");
+		r = error_set(&why, errno, "cannot open an epoll");
 		goto fail_free;
 	}
-	r = open_address(http, &setup->address, err);
+	r = open_listeners(http, &setup->address, &why);
+	if (r < 0) {
+		goto fail_free;
+	}
+	r = start_daemon(http, &why);
 	if (r < 0) {
 		goto fail_free;
 	}
@@ -307,7 +401,7 @@ int http_create(const struct http_setup *setup, struct http **ret_http, struct e
 
 fail_free:
 	http_free(http);
-	return r;
+	return error_say(err, -r, "metrics: %s", why.text);
 }
 
 void http_free(struct http *http)
@@ -315,9 +409,12 @@ void http_free(struct http *http)
 	if (http == NULL) {
 		return;
 	}
-	for (uint32_t i = 0; i < http->count; i++) {
-		MHD_stop_daemon(http->daemons[i]);
+	endpoint_close(&http->endpoint);
+	if (http->daemon != NULL) {
+		MHD_stop_daemon(http->daemon);
 	}
+	assert(http->client_count == 0);
+	assert(http->page_count == 0);
 	if (http->epoll_fd >= 0) {
 		(void)close(http->epoll_fd);
 	}
@@ -331,29 +428,33 @@ int http_fd(const struct http *http)
 
 void http_run(struct http *http)
 {
-	for (uint32_t i = 0; i < http->count; i++) {
-		(void)MHD_run(http->daemons[i]);
-	}
+	resume_accepting(http);
+	accept_clients(http);
+	end_overdue(http);
+	(void)MHD_run(http->daemon);
 }
 
 int http_timeout_ms(const struct http *http)
 {
-	int timeout_ms = -1;
+	MHD_UNSIGNED_LONG_LONG library_ms;
+	int timeout_ms = http->client_count > 0 ? WATCH_MS : -1;
 
-	for (uint32_t i = 0; i < http->count; i++) {
-		MHD_UNSIGNED_LONG_LONG ms;
-
-		if (MHD_get_timeout(http->daemons[i], &ms) != MHD_YES) {
-			continue;
-		}
-		if (timeout_ms < 0 || ms < (MHD_UNSIGNED_LONG_LONG)timeout_ms) {
-			timeout_ms = ms > INT32_MAX ? INT32_MAX : (int)ms;
-		}
+	if (http->paused) {
+		timeout_ms = PAUSE_MS;
+	}
+	if (MHD_get_timeout(http->daemon, &library_ms) == MHD_YES &&
+		(timeout_ms < 0 || library_ms < (MHD_UNSIGNED_LONG_LONG)timeout_ms)) {
+		timeout_ms = library_ms > INT32_MAX ? INT32_MAX : (int)library_ms;
 	}
 	return timeout_ms;
 }
 
+uint32_t http_clients(const struct http *http)
+{
+	return http->client_count;
+}
+
 uint16_t http_port(const struct http *http)
 {
-	return http->port;
+	return http->endpoint.port;
 }

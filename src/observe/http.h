@@ -1,8 +1,9 @@
 /*
  * The HTTP server of /metrics, /healthz and /readyz: libmicrohttpd, driven by our epoll.
  *
- * A client that dribbles, floods or never reads costs one of a bounded number of connections, for
- * a bounded time.
+ * Connections are accepted here and handed to the library, since it would spin where accept()
+ * fails for want of descriptors. A client that dribbles, floods or never reads costs one of a
+ * bounded number of connections for a bounded time; pages in memory are bounded too.
  *
  * Owner and threads: made and freed by the first thread; everything else on the admin thread.
  */
@@ -18,7 +19,8 @@ struct http;
 struct snapshot_store;
 
 struct http_setup {
-	struct address address;             /* any kind; a name is looked up */
+	struct address
+		address; /* any kind; a name is looked up; ADDRESS_UNSET: http_adopt() only */
 	struct metrics_source source;       /* what it points to is borrowed */
 	const struct snapshot_store *store; /* borrowed */
 };
@@ -37,6 +39,12 @@ void http_run(struct http *http);
 
 /* For how long http_run() need not be called without an event: milliseconds, -1 for ever. */
 int http_timeout_ms(const struct http *http);
+
+/* Serves a connected stream socket, non-blocking; takes it in any case. */
+void http_adopt(struct http *http, int fd, const struct sockaddr_any *address);
+
+/* Connections that are open now. */
+uint32_t http_clients(const struct http *http);
 
 /* The port that is served, in host byte order. */
 uint16_t http_port(const struct http *http);

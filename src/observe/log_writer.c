@@ -498,6 +498,16 @@ void log_writer_put(
 	}
 }
 
+bool log_writer_has_room(struct log_writer *writer)
+{
+	bool room;
+
+	(void)pthread_mutex_lock(&writer->lock);
+	room = has_room(writer, RING_BYTES / 2);
+	(void)pthread_mutex_unlock(&writer->lock);
+	return room;
+}
+
 void log_writer_sink(enum log_level level, const char *line, size_t length, void *context)
 {
 	log_writer_put(context, level, line, length);

@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,7 +52,13 @@ enum log_format log_writer_format(const struct log_writer *writer);
 void log_writer_put(
 	struct log_writer *writer, enum log_level level, const char *line, size_t length);
 
-/* The same as a log_sink: `context` is the writer. */
+/*
+ * Whether half of the ring is free: who writes many lines that may wait asks before, so that the
+ * others find room.
+ */
+bool log_writer_has_room(struct log_writer *writer);
+
+/* log_writer_put() as a log_sink: `context` is the writer. */
 void log_writer_sink(enum log_level level, const char *line, size_t length, void *context);
 
 /*

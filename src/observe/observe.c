@@ -1,6 +1,7 @@
 #include "observe/observe.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -15,33 +16,51 @@
 #include "os/clock.h"
 #include "os/thread.h"
 
-enum { ACCESS_PERIOD_MS = 50 };
+enum {
+	ACCESS_PERIOD_MS = 50,
+	ACCESS_RETRY_MS = 5,        /* where the writer had no room for all */
+	ACCESS_LAST_WAIT_MS = 1000, /* for such a writer, at the end */
+	NS_PER_MS = 1000000,
+};
 
 struct observe {
 	struct observe_setup setup;
-	struct http *http; /* owned; NULL: no metrics */
+	struct http *http;            /* owned; NULL: no metrics */
+	struct access_log access_log; /* the thread's; without rings: none */
 	pthread_t thread;
 	int epoll_fd;
 	int leave_fd; /* eventfd: the thread is to end */
 	_Atomic bool leaving;
 };
 
-static int sleep_ms(const struct observe *observe)
+static int sooner(int a_ms, int b_ms)
 {
-	int timeout_ms = observe->http == NULL ? -1 : http_timeout_ms(observe->http);
-
-	if (observe->setup.access_rings != NULL &&
-		(timeout_ms < 0 || timeout_ms > ACCESS_PERIOD_MS)) {
-		timeout_ms = ACCESS_PERIOD_MS;
-	}
-	return timeout_ms;
+	return a_ms < 0 || b_ms < a_ms ? b_ms : a_ms;
 }
 
-static void drain_access(const struct observe *observe)
+/* `drained`: whether nothing is left of the access log. */
+static int sleep_ms(const struct observe *observe, bool drained)
 {
-	if (observe->setup.access_rings != NULL) {
-		(void)access_log_drain(observe->setup.shm, observe->setup.access_rings,
-			observe->setup.access_writer);
+	const int timeout_ms = observe->http == NULL ? -1 : http_timeout_ms(observe->http);
+
+	if (observe->access_log.rings == NULL) {
+		return timeout_ms;
+	}
+	return sooner(timeout_ms, drained ? ACCESS_PERIOD_MS : ACCESS_RETRY_MS);
+}
+
+static bool drain_access(struct observe *observe)
+{
+	return observe->access_log.rings == NULL || access_log_drain(&observe->access_log);
+}
+
+/* The workers have stopped: what is in the rings is all that there will be. */
+static void drain_last(struct observe *observe)
+{
+	const uint64_t end_ns = clock_monotonic_ns() + (uint64_t)ACCESS_LAST_WAIT_MS * NS_PER_MS;
+
+	while (!drain_access(observe) && clock_monotonic_ns() < end_ns) {
+		(void)poll(NULL, 0, 1);
 	}
 }
 
@@ -49,19 +68,20 @@ static void *run(void *argument)
 {
 	struct observe *observe = argument;
 	struct epoll_event event;
+	bool drained = true;
 
 	rcu_reader_begin();
 	while (!atomic_load_explicit(&observe->leaving, memory_order_acquire)) {
 		rcu_offline();
-		(void)epoll_wait(observe->epoll_fd, &event, 1, sleep_ms(observe));
+		(void)epoll_wait(observe->epoll_fd, &event, 1, sleep_ms(observe, drained));
 		rcu_online();
 		if (observe->http != NULL) {
 			http_run(observe->http);
 		}
-		drain_access(observe);
+		drained = drain_access(observe);
 	}
 	rcu_reader_end();
-	drain_access(observe);
+	drain_last(observe);
 	return NULL;
 }
 
@@ -123,6 +143,11 @@ int observe_start(
 		return error_set(err, ENOMEM, "cannot start the admin thread");
 	}
 	observe->setup = *setup;
+	observe->access_log = (struct access_log){
+		.shm = setup->shm,
+		.rings = setup->access_rings,
+		.writer = setup->access_writer,
+	};
 	observe->leave_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	observe->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (observe->leave_fd < 0 || observe->epoll_fd < 0 ||
