@@ -26,13 +26,17 @@ static void any_address(int family, uint16_t port, struct sockaddr_any *ret_addr
 	ret_address->ip6.sin6_port = htons(port);
 }
 
-/* Whether the system knows IPv6 at all: ":80" is 0.0.0.0 alone where it does not. */
+/* Whether the system lets us use IPv6 at all: ":80" is 0.0.0.0 alone where it does not. */
 static bool has_ip6(void)
 {
+	struct sockaddr_any address;
 	const int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool usable;
 
+	any_address(AF_INET6, 0, &address);
+	usable = fd >= 0 && bind(fd, &address.generic, address.length) == 0;
 	socket_close(fd);
-	return fd >= 0;
+	return usable;
 }
 
 static uint32_t addresses_of(
