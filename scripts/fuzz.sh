@@ -37,7 +37,7 @@ esac
 
 target=${1:-}
 seconds=${2:-60}
-if ! targets | grep -qxF -- "$target"; then
+if ! targets | grep -xF -- "$target" >/dev/null; then # -q would end targets by SIGPIPE
     say "error: no fuzz target '$target'; there are: $(targets | tr '\n' ' ')" >&2
     exit 64
 fi
