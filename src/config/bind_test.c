@@ -158,78 +158,74 @@ static void values_arrive_in_their_members(void **state)
 	arena_free(arena);
 }
 
+static const struct {
+	const char *line;
+	const char *message;
+	const char *help; /* NULL: none */
+} mistakes[] = {
+	{"flag = 1", "'flag' in [all]: true or false is expected", NULL},
+	{"flag = \"true\"", "true or false is expected", "remove the quotes: write flag = true"},
+	{"flag = \"yes\"", "true or false is expected", "write flag = true"},
+	{"flag = \"off\"", "true or false is expected", "write flag = false"},
+	{"flag = \"1\"", "true or false is expected", NULL},
+	{"number = \"many\"", "a whole number is expected", NULL},
+	{"size = 65536", "a size such as", "write \"64KiB\""},
+	{"size = -1", "a size such as", "write \"0B\""},
+	{"number = 0", "'number' in [all] is out of range: 1 to 1000 is expected", NULL},
+	{"number = 1001", "1 to 1000 is expected", NULL},
+	{"number = -1", "1 to 1000 is expected", NULL},
+	{"number = 4294967297", "1 to 1000 is expected", NULL},
+	{"number = 1.0", "a whole number is expected", NULL},
+	{"number = \"5\"", "a whole number", "remove the quotes: write number = 5"},
+	{"number = [1]", "a whole number", NULL},
+	{"number = 1979-05-27", "a whole number", NULL},
+	{"wait = \"99ms\"", "is out of range: \"100ms\" to \"365d\" is expected", NULL},
+	{"wait = \"366d\"", "\"100ms\" to \"365d\" is expected", NULL},
+	{"wait = \"off\"", "'wait' in [all]: \"off\" is not allowed here", NULL},
+	{"wait = \"0s\"", "out of range", NULL},
+	{"wait = \"\"", "a duration is a whole number and a unit", NULL},
+	{"wait = \"5\"", "the unit is missing", NULL},
+	{"wait = 5", "a duration such as", "durations are strings with a unit: write \"5s\""},
+	{"wait = 5.0", "a duration such as", NULL},
+	{"wait = {}", "a duration such as", NULL},
+	{"maybe = \"0s\"", "\"1ms\" to \"365d\", or \"off\" is expected", NULL},
+	{"maybe = false", "a duration such as", "write maybe = \"off\""},
+	{"maybe = true", "a duration such as", "missing quotes: write \"true\""},
+	{"size = 64", "a size such as", "sizes are strings with a unit: write \"64B\""},
+	{"size = \"2MiB\"", "is out of range: \"0B\" to \"1MiB\" is expected", NULL},
+	{"size = \"64K\"", "the unit of a size", NULL},
+	{"word = \"gren\"", "there is no 'gren'", "did you mean 'green'?"},
+	{"word = \"xyz\"", "there is no 'xyz'", "one of: red, green"},
+	{"word = \"blue\"", "'blue' is not available in this version", "available: red, green"},
+	{"word = 1", "a word in quotes is expected", "missing quotes: write \"1\""},
+	{"text = \"\"", "it is empty", NULL},
+	{"text = \"123456789\"", "is too long: at most 8 bytes are possible", NULL},
+	{"text = \"a\\u0000b\"", "it has a control character", NULL},
+	{"text = \"a\\nb\"", "it has a control character", NULL},
+	{"text = 5", "a string in quotes is expected", "missing quotes: write \"5\""},
+	{"text = true", "a string in quotes", "missing quotes: write \"true\""},
+	{"address = \"localhost:80\"", "a name is not possible here", "or \":80\" for all"},
+	{"address = \"unix:/x\"", "a UNIX socket is not possible here", NULL},
+	{"address = \"1.2.3.4\"", "'1.2.3.4' is no address: the port is missing", NULL},
+	{"address = 80", "an address such as", "write \"host:80\""},
+	{"backend = \":80\"", "the host is missing", "write \"127.0.0.1:80\" for this machine"},
+	{"ratio = 1.5", "is out of range: 0 to 1 is expected", NULL},
+	{"ratio = -0.1", "is out of range", NULL},
+	{"ratio = nan", "is out of range", NULL},
+	{"ratio = inf", "is out of range", NULL},
+	{"ratio = 2", "is out of range", NULL},
+	{"ratio = \"1\"", "a number is expected", "remove the quotes: write ratio = 1"},
+	{"mode = \"0888\"", "permissions from \"0000\" to \"0777\" are expected", NULL},
+	{"mode = \"07777\"", "permissions from", NULL},
+	{"mode = \"1777\"", "permissions from", NULL},
+	{"mode = \"66\"", "permissions from", NULL},
+	{"mode = 660", "permissions such as", "write the octal number in quotes: \"0660\""},
+};
+
 static void every_mistake_is_named(void **state)
 {
-	static const struct {
-		const char *line;
-		const char *message;
-		const char *help; /* NULL: none */
-	} cases[] = {
-		{"flag = 1", "'flag' in [all]: true or false is expected", NULL},
-		{"flag = \"true\"", "true or false is expected",
-			"remove the quotes: write flag = true"},
-		{"flag = \"yes\"", "true or false is expected", "write flag = true"},
-		{"flag = \"off\"", "true or false is expected", "write flag = false"},
-		{"flag = \"1\"", "true or false is expected", NULL},
-		{"number = \"many\"", "a whole number is expected", NULL},
-		{"size = 65536", "a size such as", "write \"64KiB\""},
-		{"size = -1", "a size such as", "write \"0B\""},
-		{"number = 0", "'number' in [all] is out of range: 1 to 1000 is expected", NULL},
-		{"number = 1001", "1 to 1000 is expected", NULL},
-		{"number = -1", "1 to 1000 is expected", NULL},
-		{"number = 4294967297", "1 to 1000 is expected", NULL},
-		{"number = 1.0", "a whole number is expected", NULL},
-		{"number = \"5\"", "a whole number", "remove the quotes: write number = 5"},
-		{"number = [1]", "a whole number", NULL},
-		{"number = 1979-05-27", "a whole number", NULL},
-		{"wait = \"99ms\"", "is out of range: \"100ms\" to \"365d\" is expected", NULL},
-		{"wait = \"366d\"", "\"100ms\" to \"365d\" is expected", NULL},
-		{"wait = \"off\"", "'wait' in [all]: \"off\" is not allowed here", NULL},
-		{"wait = \"0s\"", "out of range", NULL},
-		{"wait = \"\"", "a duration is a whole number and a unit", NULL},
-		{"wait = \"5\"", "the unit is missing", NULL},
-		{"wait = 5", "a duration such as",
-			"durations are strings with a unit: write \"5s\""},
-		{"wait = 5.0", "a duration such as", NULL},
-		{"wait = {}", "a duration such as", NULL},
-		{"maybe = \"0s\"", "\"1ms\" to \"365d\", or \"off\" is expected", NULL},
-		{"maybe = false", "a duration such as", "write maybe = \"off\""},
-		{"maybe = true", "a duration such as", "missing quotes: write \"true\""},
-		{"size = 64", "a size such as", "sizes are strings with a unit: write \"64B\""},
-		{"size = \"2MiB\"", "is out of range: \"0B\" to \"1MiB\" is expected", NULL},
-		{"size = \"64K\"", "the unit of a size", NULL},
-		{"word = \"gren\"", "there is no 'gren'", "did you mean 'green'?"},
-		{"word = \"xyz\"", "there is no 'xyz'", "one of: red, green"},
-		{"word = \"blue\"", "'blue' is not available in this version",
-			"available: red, green"},
-		{"word = 1", "a word in quotes is expected", "missing quotes: write \"1\""},
-		{"text = \"\"", "it is empty", NULL},
-		{"text = \"123456789\"", "is too long: at most 8 bytes are possible", NULL},
-		{"text = \"a\\u0000b\"", "it has a control character", NULL},
-		{"text = \"a\\nb\"", "it has a control character", NULL},
-		{"text = 5", "a string in quotes is expected", "missing quotes: write \"5\""},
-		{"text = true", "a string in quotes", "missing quotes: write \"true\""},
-		{"address = \"localhost:80\"", "a name is not possible here", "or \":80\" for all"},
-		{"address = \"unix:/x\"", "a UNIX socket is not possible here", NULL},
-		{"address = \"1.2.3.4\"", "'1.2.3.4' is no address: the port is missing", NULL},
-		{"address = 80", "an address such as", "write \"host:80\""},
-		{"backend = \":80\"", "the host is missing",
-			"write \"127.0.0.1:80\" for this machine"},
-		{"ratio = 1.5", "is out of range: 0 to 1 is expected", NULL},
-		{"ratio = -0.1", "is out of range", NULL},
-		{"ratio = nan", "is out of range", NULL},
-		{"ratio = inf", "is out of range", NULL},
-		{"ratio = 2", "is out of range", NULL},
-		{"ratio = \"1\"", "a number is expected", "remove the quotes: write ratio = 1"},
-		{"mode = \"0888\"", "permissions from \"0000\" to \"0777\" are expected", NULL},
-		{"mode = \"07777\"", "permissions from", NULL},
-		{"mode = \"1777\"", "permissions from", NULL},
-		{"mode = \"66\"", "permissions from", NULL},
-		{"mode = 660", "permissions such as", "write the octal number in quotes: \"0660\""},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+	for (size_t i = 0; i < ARRAY_COUNT(mistakes); i++) {
 		struct arena *arena = arena_create();
 		struct all before;
 		struct all all;
@@ -239,15 +235,15 @@ static void every_mistake_is_named(void **state)
 		memset(&before, 0, sizeof before);
 		bind_defaults(fields, &before);
 		memcpy(&all, &before, sizeof all);
-		(void)snprintf(text, sizeof text, "%s%s\n", cases[i].line,
-			strncmp(cases[i].line, "text", 4) == 0 ? "" : "\ntext = \"t\"");
+		(void)snprintf(text, sizeof text, "%s%s\n", mistakes[i].line,
+			strncmp(mistakes[i].line, "text", 4) == 0 ? "" : "\ntext = \"t\"");
 		messages = bind_text(text, &all, arena);
 		assert_contains(messages, "f:1:");
-		assert_contains(messages, cases[i].message);
+		assert_contains(messages, mistakes[i].message);
 		assert_contains(messages, "\n1 error, 0 warnings\n");
-		if (cases[i].help != NULL) {
+		if (mistakes[i].help != NULL) {
 			assert_contains(messages, "\nhelp: ");
-			assert_contains(messages, cases[i].help);
+			assert_contains(messages, mistakes[i].help);
 		} else {
 			assert_null(strstr(messages, "\nhelp: "));
 		}

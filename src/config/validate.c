@@ -1,4 +1,3 @@
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,7 +92,7 @@ static const char *endpoint(struct draft *draft, const struct address *address)
 		diag_out_of_memory(draft->diag);
 	} else if (address->kind == ADDRESS_NAME) {
 		for (char *c = copy; *c != '\0'; c++) {
-			*c = (char)tolower((unsigned char)*c);
+			*c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
 		}
 	}
 	return copy;
