@@ -44,8 +44,8 @@ const struct field timeouts_fields[] = {
 		.min = 1,
 		.fallback = DURATION_OFF,
 		.off = true,
-		.doc = "How long the sessions of a draining backend may go on before they are "
-		       "reset.",
+		.doc = "How long the sessions of a backend that is taken out by an operator "
+		       "may go on. A failed backend keeps them: see on_unhealthy.",
 	},
 	{
 		.key = "idle",
@@ -133,8 +133,8 @@ const struct field server_fields[] = {
 		.reload = RELOAD_RESTART,
 		MEMBER(struct config, server.supervise),
 		.fallback = true,
-		.doc = "Run the workers in a process of their own under a supervisor, so that "
-		       "sessions outlive a crash and an upgrade.",
+		.doc = "Run the workers in a process of their own under a supervisor. This "
+		       "version has none yet: there is one process, whatever is set.",
 	},
 	{
 		.key = "watchdog",
@@ -144,7 +144,7 @@ const struct field server_fields[] = {
 		.min = 1,
 		.fallback = 30 * SECOND_MS,
 		.doc = "A worker that has not finished one turn of its loop in this time "
-		       "counts as hung and is replaced.",
+		       "counts as hung. Without a supervisor nobody replaces it yet.",
 	},
 	{
 		.key = "user",
@@ -201,7 +201,7 @@ const struct field admin_fields[] = {
 		.max = SOCKET_PATH_LENGTH_MAX,
 		.fallback_doc =
 			"/run/loble/admin.sock for root, else $XDG_RUNTIME_DIR/loble/admin.sock",
-		.doc = "Path of the admin socket.",
+		.doc = "Path of the admin socket. This version opens none yet, and says so.",
 	},
 	{.key = NULL},
 };

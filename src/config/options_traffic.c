@@ -197,8 +197,8 @@ const struct field pool_fields[] = {
 		.min = 1,
 		.inherits = "timeouts.backend_drain",
 		.off = true,
-		.doc = "How long the sessions of a draining backend may go on before they are "
-		       "reset.",
+		.doc = "How long the sessions of a backend that is taken out by an operator "
+		       "may go on. A failed backend keeps them: see on_unhealthy.",
 	},
 	{.key = NULL},
 };
