@@ -34,6 +34,7 @@ static const uint64_t NS_PER_S = 1000000000;
 struct client {
 	int fd;            /* the library's; -1: this entry is free */
 	uint64_t since_ns; /* accepted, or its last answer was complete */
+	bool busy;         /* an answer is being made or sent */
 	bool ended;        /* shut down by us: the library is about to notice */
 };
 
@@ -156,6 +157,15 @@ static struct answer answer_to(struct http *http, const char *path, const char *
 	return constant_answer(MHD_HTTP_NOT_FOUND, "there are /metrics, /healthz and /readyz\n");
 }
 
+/* NULL only before on_connection() was told of it. */
+static struct client *client_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info == NULL ? NULL : info->socket_context;
+}
+
 /*
  * Called once when the headers are there, and again for each piece of a body, which nobody wants:
  * it is taken and thrown away.
@@ -165,6 +175,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 	size_t *upload_size, void **request)
 {
 	static int seen;
+	struct client *client = client_of(connection);
 	struct answer answer;
 	enum MHD_Result result;
 
@@ -182,6 +193,9 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 	if (answer.response == NULL) {
 		return MHD_NO;
 	}
+	if (client != NULL) {
+		client->busy = true;
+	}
 	result = MHD_queue_response(connection, answer.status, answer.response);
 	MHD_destroy_response(answer.response);
 	return result;
@@ -191,15 +205,13 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 static void on_completed(void *context, struct MHD_Connection *connection, void **request,
 	enum MHD_RequestTerminationCode code)
 {
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct client *client = client_of(connection);
 
 	(void)context;
 	(void)request;
 	(void)code;
-	if (info != NULL && info->socket_context != NULL) {
-		struct client *client = info->socket_context;
-
+	if (client != NULL) {
+		client->busy = false;
 		client->since_ns = clock_monotonic_ns();
 	}
 }
@@ -235,15 +247,42 @@ static void end_client(struct client *client)
 	(void)shutdown(client->fd, SHUT_RDWR);
 }
 
-static void end_overdue(struct http *http)
+/* For how long the library can wait: milliseconds, -1 for ever. */
+static int library_timeout_ms(const struct http *http)
+{
+	MHD_UNSIGNED_LONG_LONG ms;
+
+	if (MHD_get_timeout(http->daemon, &ms) != MHD_YES) {
+		return -1;
+	}
+	return ms > INT32_MAX ? INT32_MAX : (int)ms;
+}
+
+/*
+ * Whether the client has sent its last byte and nothing is left to answer. The library, which waits
+ * for edges, does not see an end that came together with the last bytes, and would wait for its
+ * time-out.
+ */
+static bool is_done(const struct client *client)
+{
+	char byte;
+
+	return !client->busy && recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+static void end_clients(struct http *http)
 {
 	const uint64_t now_ns = clock_monotonic_ns();
+	const bool settled = library_timeout_ms(http) != 0; /* no request waits in its buffers */
 
 	for (uint32_t i = 0; i < CLIENTS_MAX && http->client_count > 0; i++) {
 		struct client *client = &http->clients[i];
 
-		if (client->fd >= 0 && !client->ended &&
-			now_ns - client->since_ns >= REQUEST_LIMIT_S * NS_PER_S) {
+		if (client->fd < 0 || client->ended) {
+			continue;
+		}
+		if (now_ns - client->since_ns >= REQUEST_LIMIT_S * NS_PER_S ||
+			(settled && is_done(client))) {
 			end_client(client);
 		}
 	}
@@ -430,23 +469,20 @@ void http_run(struct http *http)
 {
 	resume_accepting(http);
 	accept_clients(http);
-	end_overdue(http);
 	(void)MHD_run(http->daemon);
+	end_clients(http);
 }
 
 int http_timeout_ms(const struct http *http)
 {
-	MHD_UNSIGNED_LONG_LONG library_ms;
+	const int library_ms = library_timeout_ms(http);
 	int timeout_ms = http->client_count > 0 ? WATCH_MS : -1;
 
 	if (http->paused) {
 		timeout_ms = PAUSE_MS;
 	}
-	if (MHD_get_timeout(http->daemon, &library_ms) == MHD_YES &&
-		(timeout_ms < 0 || library_ms < (MHD_UNSIGNED_LONG_LONG)timeout_ms)) {
-		timeout_ms = library_ms > INT32_MAX ? INT32_MAX : (int)library_ms;
-	}
-	return timeout_ms;
+	return timeout_ms < 0 || (library_ms >= 0 && library_ms < timeout_ms) ? library_ms
+									      : timeout_ms;
 }
 
 uint32_t http_clients(const struct http *http)
