@@ -12,7 +12,7 @@ test_packages=(
     libcmocka-dev clang clang-format clang-tidy libclang-rt-14-dev llvm gcovr mandoc systemd
     python3 python3-pytest python3-pytest-timeout python3-pytest-xdist python3-jsonschema
     prometheus haproxy nginx libnginx-mod-stream redis-server redis-tools postgresql
-    openssl openssh-server openssh-client socat curl iproute2 procps strace
+    openssl openssh-server openssh-client socat curl wrk iproute2 procps strace
 )
 
 say() {

@@ -21,6 +21,15 @@ def tree(pid):
     return found
 
 
+def alive(pid):
+    """Whether the process runs; one that has ended and that nobody has waited for does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rsplit(")", 1)[1].split()[0] not in "ZX"
+
+
 def descriptors(pid):
     """{number: target} of a process's descriptors."""
     found = {}
