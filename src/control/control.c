@@ -505,9 +505,10 @@ int control_create(
 	set_up_probes(control);
 	note_configuration(control);
 	registry_set_on_step(&control->registry, on_step, control);
-	if (control->resolver != NULL && control_resolve_at_start(control) < 0) {
+	r = control->resolver == NULL ? 0 : control_resolve_at_start(control, err);
+	if (r < 0) {
 		control_free(control);
-		return error_set(err, ENOMEM, "control: cannot look names up");
+		return r;
 	}
 	registry_begin(&control->registry, clock_monotonic_ns());
 	control_publish(control, clock_monotonic_ns());

@@ -48,6 +48,6 @@ struct control {
 void control_publish(struct control *control, uint64_t now_ns);
 
 /* Looks up all names, and waits a little for the answers. Returns 0 or -ENOMEM. */
-int control_resolve_at_start(struct control *control);
+int control_resolve_at_start(struct control *control, struct error *err);
 void control_on_answers(struct control *control, uint64_t now_ns);
 void control_on_resolve_timer(struct control *control, uint32_t backend);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "config/config.h"
 #include "control/control_internal.h"
 #include "os/clock.h"
@@ -103,21 +104,41 @@ void control_on_resolve_timer(struct control *control, uint32_t backend)
 		control->resolver, backend, &control->registry.backends[backend].config->address);
 }
 
+/* The same address twice in a pool is a mistake, also when a name hides it. */
+static int refuse_twin(
+	const struct control *control, const struct resolve_answer *answer, struct error *err)
+{
+	const struct registry *registry = &control->registry;
+	const struct registry_backend *entry = &registry->backends[answer->backend];
+	const uint32_t twin = answer->found
+		? registry_twin(registry, answer->backend, &answer->address)
+		: REGISTRY_NONE;
+	char text[SOCKADDR_TEXT_MAX];
+
+	if (twin == REGISTRY_NONE) {
+		return 0;
+	}
+	return error_say(err, EINVAL, "pool \"%s\": backends \"%s\" and \"%s\" are both %s",
+		registry->pools[entry->pool].config->name, registry->backends[twin].config->name,
+		entry->config->name, sockaddr_text(&answer->address, text));
+}
+
 /*
- * In the order of the configuration, whatever the order of the answers: of two names for the same
- * address the first one keeps it. Answers that are late count as any later one.
+ * In the order of the configuration, whatever the order of the answers. Two backends of a pool with
+ * one address are an error here; a name that comes to it later is left without an address.
  */
-int control_resolve_at_start(struct control *control)
+int control_resolve_at_start(struct control *control, struct error *err)
 {
 	const uint32_t count = control->registry.backend_count;
 	struct resolve_answer *answers = calloc(count, sizeof *answers);
 	bool *answered = calloc(count, sizeof *answered);
 	struct resolve_answer answer;
+	int r = 0;
 
 	if (answers == NULL || answered == NULL) {
 		free(answers);
 		free(answered);
-		return -ENOMEM;
+		return error_set(err, ENOMEM, "control: cannot look names up");
 	}
 	for (uint32_t i = 0; i < count; i++) {
 		if (is_name(&control->registry, i)) {
@@ -129,12 +150,15 @@ int control_resolve_at_start(struct control *control)
 		answers[answer.backend] = answer;
 		answered[answer.backend] = true;
 	}
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = 0; r == 0 && i < count; i++) {
 		if (answered[i]) {
+			r = refuse_twin(control, &answers[i], err);
+		}
+		if (answered[i] && r == 0) {
 			take(control, &answers[i], clock_monotonic_ns(), true);
 		}
 	}
 	free(answers);
 	free(answered);
-	return 0;
+	return r;
 }

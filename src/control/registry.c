@@ -241,6 +241,12 @@ static uint32_t find_address(const struct registry *registry, const struct regis
 	return REGISTRY_NONE;
 }
 
+uint32_t registry_twin(
+	const struct registry *registry, uint32_t backend, const struct sockaddr_any *address)
+{
+	return find_address(registry, pool_of(registry, backend), backend, address);
+}
+
 uint32_t registry_resolved(struct registry *registry, uint32_t backend,
 	const struct sockaddr_any *address, bool healthy, uint64_t now_ns)
 {

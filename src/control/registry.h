@@ -112,6 +112,10 @@ uint32_t registry_resolved(struct registry *registry, uint32_t backend,
 /* Once the names have been looked up: says which pools begin without a healthy backend. */
 void registry_begin(struct registry *registry, uint64_t now_ns);
 
+/* Another backend of the pool that has this address already, or REGISTRY_NONE. */
+uint32_t registry_twin(
+	const struct registry *registry, uint32_t backend, const struct sockaddr_any *address);
+
 /* The operator's word and weight. Ready also ends a hold-down. */
 void registry_set_admin(
 	struct registry *registry, uint32_t backend, enum admin_state admin, uint64_t now_ns);

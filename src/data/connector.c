@@ -391,9 +391,16 @@ void connector_on_deadline(struct worker *worker, uint32_t index)
 	}
 }
 
-void connector_on_early_reset(struct worker *worker, uint32_t index)
+void connector_report_reset(struct worker *worker, uint32_t index)
 {
-	on_failure(worker, index, ECONNRESET);
+	const struct session *session = &worker->sessions[index];
+	const struct session_record *record = &worker->records[index];
+	const uint64_t started_ns = session->attempt != RECORD_NONE
+		? attempt_of(worker, index)->started_ns
+		: record->started_ns;
+
+	counter_add(&worker_slot_counters(worker, record->slot)->failures[FAILURE_RESET], 1);
+	worker_report(worker, EVIDENCE_FAILURE, FAILURE_RESET, record->slot, started_ns);
 }
 
 void connector_report_success(struct worker *worker, uint32_t index)

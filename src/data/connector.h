@@ -4,8 +4,7 @@
  * One pass over the pool tries each backend at most once, and at most `retries` further ones after
  * the first. When all have been tried the next pass begins a second later, until connect_total
  * has passed. Local trouble (ports, descriptors, memory) costs the session a second as well and is
- * held against nobody. Until the first byte has moved, a backend that resets the connection counts
- * as a failed try.
+ * held against nobody.
  *
  * Thread: the worker's own.
  */
@@ -26,10 +25,8 @@ void connector_on_event(struct worker *worker, uint32_t index, uint32_t events);
 /* The deadline of a session that connects or waits has come. */
 void connector_on_deadline(struct worker *worker, uint32_t index);
 
-/*
- * The connection was reset before a byte had moved: tries elsewhere, like after a failed connect.
- */
-void connector_on_early_reset(struct worker *worker, uint32_t index);
+/* The backend has reset the connection before a byte of the client went there. */
+void connector_report_reset(struct worker *worker, uint32_t index);
 
 /* Reports success to control, if it wants to know; once per session. */
 void connector_report_success(struct worker *worker, uint32_t index);

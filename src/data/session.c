@@ -125,17 +125,17 @@ void session_opened(struct worker *worker, uint32_t index)
 	session_resume(worker, index);
 }
 
-/* Nothing has moved either way, and the client still wants something: another backend may do. */
+/*
+ * A reset before a byte of the client went that way, while the client still wanted something:
+ * nothing that a client can provoke, so it counts against the backend.
+ */
 static bool is_early_reset(const struct worker *worker, uint32_t index)
 {
 	const struct session *session = &worker->sessions[index];
-	const struct session_record *record = &worker->records[index];
 
-	return session->attempt != RECORD_NONE && (session->side[SIDE_BACKEND] & SIDE_RESET) != 0 &&
-		record->moved[SIDE_CLIENT] == 0 && record->moved[SIDE_BACKEND] == 0 &&
-		session->direction[SIDE_CLIENT].held == 0 &&
-		session->direction[SIDE_BACKEND].held == 0 &&
-		session->direction[SIDE_CLIENT].end != DIRECTION_CUT &&
+	return (session->side[SIDE_BACKEND] & SIDE_RESET) != 0 &&
+		session->direction[SIDE_BACKEND].reported == 0 &&
+		worker->records[index].moved[SIDE_CLIENT] == 0 &&
 		(session->side[SIDE_CLIENT] & (SIDE_RESET | SIDE_EOF)) == 0;
 }
 
@@ -153,18 +153,6 @@ static void settle_tries(struct worker *worker, uint32_t index)
 	}
 }
 
-/* Back to connecting: what was opened is closed again. */
-static void retry_elsewhere(struct worker *worker, uint32_t index)
-{
-	struct session *session = &worker->sessions[index];
-
-	pump_drop(worker, index, SIDE_CLIENT);
-	pump_drop(worker, index, SIDE_BACKEND);
-	memset(session->direction, 0, sizeof session->direction);
-	worker->records[index].flags &= RECORD_LOCAL_CLIENT;
-	connector_on_early_reset(worker, index);
-}
-
 void session_resume(struct worker *worker, uint32_t index)
 {
 	struct session *session = &worker->sessions[index];
@@ -179,23 +167,15 @@ void session_resume(struct worker *worker, uint32_t index)
 		return;
 	}
 	before = session->direction[SIDE_CLIENT].end | session->direction[SIDE_BACKEND].end;
-	if (session->attempt != RECORD_NONE && (session->side[SIDE_BACKEND] & SIDE_BROKEN) != 0) {
-		/* Before a byte of the client is read: while none is, another backend may do. */
-		(void)pump_run(worker, index, SIDE_BACKEND);
-		if (is_early_reset(worker, index)) {
-			retry_elsewhere(worker, index);
-			return;
-		}
-	}
 	results[SIDE_CLIENT] = pump_run(worker, index, SIDE_CLIENT);
 	results[SIDE_BACKEND] = pump_run(worker, index, SIDE_BACKEND);
-	if (is_early_reset(worker, index)) {
-		retry_elsewhere(worker, index);
-		return;
-	}
 	if (session->direction[SIDE_BACKEND].end == DIRECTION_CUT) {
-		/* The client failed under the backend's bytes; its own last ones are there. */
+		/* The client failed under the backend's bytes: its own last ones are still there. */
 		results[SIDE_CLIENT] = pump_run(worker, index, SIDE_CLIENT);
+	}
+	if (is_early_reset(worker, index)) {
+		session->direction[SIDE_BACKEND].reported = 1;
+		connector_report_reset(worker, index);
 	}
 	settle_tries(worker, index);
 	if (session_end_check(worker, index, before == 0)) {

@@ -493,27 +493,27 @@ static void what_is_queued_is_served_at_the_stop(void **state)
 	rig_stop(&rig);
 }
 
-static void a_backend_that_resets_at_once_is_a_failed_try(void **state)
+static void an_early_reset_is_passed_on_and_counts_against_the_backend(void **state)
 {
-	const struct rig_options options = {.retries = 2};
 	struct rig rig;
+	struct evidence evidence;
 	int client;
 	int backend;
-	char byte;
 
 	(void)state;
-	rig_start(&rig, &options);
+	rig_start(&rig, &plain);
 	client = rig_connect(&rig);
 	backend = rig_accept(&rig, 0);
+	rig_wait_counter(&shm_slot_counters(&rig.shm, 0, 0)->established, 1);
 	rig_reset(backend);
-	backend = rig_accept(&rig, 1);
-	rig_write(client, "x", 1);
-	rig_read(backend, &byte, 1);
-	(void)close(backend);
+	rig_expect_reset(client);
 	(void)close(client);
-	assert_int_equal(rig_wait_access(&rig).tries, 2);
+	assert_int_equal(rig_wait_access(&rig).tries, 1);
 	assert_int_equal(
 		counter_get(&shm_slot_counters(&rig.shm, 0, 0)->failures[FAILURE_RESET]), 1);
+	assert_true(evidence_pop(&rig.shm.evidence[0], &evidence));
+	assert_int_equal(evidence.kind, EVIDENCE_FAILURE);
+	assert_int_equal(evidence.reason, FAILURE_RESET);
 	rig_stop(&rig);
 }
 
@@ -539,7 +539,7 @@ int main(void)
 		cmocka_unit_test(a_backend_is_told_who_the_client_is),
 		cmocka_unit_test(cutting_a_slot_resets_both_sides),
 		cmocka_unit_test(what_is_queued_is_served_at_the_stop),
-		cmocka_unit_test(a_backend_that_resets_at_once_is_a_failed_try),
+		cmocka_unit_test(an_early_reset_is_passed_on_and_counts_against_the_backend),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
