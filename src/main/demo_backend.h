@@ -1,38 +1,39 @@
 /*
- * A backend of the demonstration: answers each request with its own number and the request.
+ * A backend of the demo: one thread that answers requests and checks every byte of them. It can
+ * fail in the way of a service that no longer starts: nobody listens any more, while the sessions
+ * that it has go on.
  *
- * Owner:    the demonstration, from demo_backend_start() to demo_backend_stop().
- * Threads:  all functions by the first thread; the backend serves on one of its own.
+ * Threads: the functions are called by the first thread; each backend has a thread of its own.
  */
 #pragma once
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "main/demo_wire.h"
+
+struct demo_backend;
 struct error;
 
-enum { DEMO_REQUEST_BYTES = 64, DEMO_ANSWER_BYTES = DEMO_REQUEST_BYTES + 1 };
+/* Listens on a free port of loopback. Nothing is answered before demo_backend_start(). */
+int demo_backend_create(uint32_t index, struct demo_backend **ret_backend, struct error *err);
 
-struct demo_backend {
-	pthread_t thread;
-	uint8_t number;
-	uint16_t port;
-	int epoll_fd;
-	_Atomic int listen_fd;  /* -1: it has failed; closed by the backend's thread alone */
-	_Atomic int failing;    /* it is to be closed */
-	_Atomic uint64_t taken; /* connections */
-	int wake_fd;            /* eventfd: the thread is to end */
-	_Atomic int stopping;
-};
+uint16_t demo_backend_port(const struct demo_backend *backend);
 
-/* Listens on a free port of loopback. Returns 0 or a negative errno. */
-int demo_backend_start(struct demo_backend *backend, uint8_t number, struct error *err);
+/* Starts the thread; after this the process must not fork any more. */
+int demo_backend_start(struct demo_backend *backend, struct error *err);
 
-/* Takes no new connections: whoever connects is refused. Those that are there go on. */
+/*
+ * Nobody listens any more. Connections whose handshake is done are still served, so that a client
+ * whose bytes are under way already is not cut off.
+ */
 void demo_backend_fail(struct demo_backend *backend);
 
-/* Takes connections again, at the same port. */
+/* Listens again, on the same port. */
 int demo_backend_recover(struct demo_backend *backend, struct error *err);
 
-void demo_backend_stop(struct demo_backend *backend);
+/* Requests that did not arrive as they were sent, and ones that ended in the middle. */
+uint64_t demo_backend_damaged(const struct demo_backend *backend);
+
+/* Ends the thread and all connections. NULL is allowed. */
+void demo_backend_free(struct demo_backend *backend);

@@ -1,39 +1,45 @@
 /*
- * The clients of the demonstration: short sessions one after the other, and sessions that stay.
+ * A client of the demo: one thread with one session at a time. It sends requests through the
+ * balancer and checks every byte of the answers.
  *
- * Each runs on a thread of its own and keeps its own figures, which are read by the first thread
- * while it runs (counts) or after it has stopped (latencies).
+ * Threads: the functions are called by the first thread; each client has a thread of its own.
  */
 #pragma once
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
-#include "main/demo_backend.h"
-
+struct demo_tally;
 struct error;
 
-enum { DEMO_BACKENDS = 3, DEMO_LATENCIES_MAX = 1 << 17 };
-
-struct demo_client {
-	pthread_t thread;
-	uint16_t port; /* of the balancer */
-	bool stays;    /* keeps its session, with a request from time to time */
-	_Atomic int stopping;
-	_Atomic int avoid; /* a session that stays on this backend is to be ended; -1: none */
-	_Atomic uint64_t served[DEMO_BACKENDS]; /* sessions, by backend */
-	_Atomic uint64_t errors;
-	char first_error[96];
-	uint32_t *latencies_us; /* owned; of requests */
-	uint32_t latency_count;
+enum demo_client_kind {
+	DEMO_SHORT, /* a few requests, then the next session */
+	DEMO_LONG,  /* one session for as long as it may last */
 };
 
-int demo_client_start(struct demo_client *client, uint16_t port, bool stays, struct error *err);
+struct demo_client {
+	enum demo_client_kind kind;
+	uint16_t port;            /* of the balancer */
+	uint64_t seed;            /* of what it sends */
+	struct demo_tally *tally; /* borrowed, outlives the client */
+	pthread_t thread;
+	bool started;
+	_Atomic bool stop;    /* end after the request under way */
+	_Atomic bool release; /* the same for a session with the victim; then begin another one */
+	_Atomic uint64_t answers;
+};
 
-/* Ends the thread; the figures stay. */
-void demo_client_stop(struct demo_client *client);
+/* Sets up and starts; the client stays where it is in memory until demo_client_stop(). */
+int demo_client_start(struct demo_client *client, struct error *err);
 
-void demo_client_free(struct demo_client *client);
+/* Asks the client to end; joins its thread. May be called on one that never started. */
+void demo_client_ask_to_stop(struct demo_client *client);
+void demo_client_join(struct demo_client *client);
+
+/* A long client that talks to the victim says goodbye and comes back. */
+void demo_client_release(struct demo_client *client);
+
+/* Answers so far. */
+uint64_t demo_client_answers(const struct demo_client *client);
