@@ -69,14 +69,19 @@ static void add_header(const struct answer *answer, const char *name, const char
 	}
 }
 
-/* `text` is a constant. */
-static struct answer constant_answer(unsigned status, const char *text)
+static struct answer short_answer(unsigned status, const char *text)
 {
 	struct answer answer = {.status = status};
+	char *copy = strdup(text); /* the library's pointer is not to a constant */
 
-	/* The library takes a pointer that may be written to, and with this mode never does. */
-	answer.response = MHD_create_response_from_buffer(
-		strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+	if (copy == NULL) {
+		return answer;
+	}
+	answer.response =
+		MHD_create_response_from_buffer(strlen(copy), copy, MHD_RESPMEM_MUST_FREE);
+	if (answer.response == NULL) {
+		free(copy);
+	}
 	add_header(&answer, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain; charset=utf-8");
 	add_header(&answer, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 	return answer;
@@ -84,7 +89,7 @@ static struct answer constant_answer(unsigned status, const char *text)
 
 static struct answer busy_answer(const char *text)
 {
-	const struct answer answer = constant_answer(MHD_HTTP_SERVICE_UNAVAILABLE, text);
+	const struct answer answer = short_answer(MHD_HTTP_SERVICE_UNAVAILABLE, text);
 
 	add_header(&answer, MHD_HTTP_HEADER_RETRY_AFTER, "1");
 	return answer;
@@ -132,14 +137,14 @@ static struct answer ready_answer(const struct http *http)
 {
 	const char *refusal = ready_refusal(http->source.shm, snapshot_current(http->store));
 
-	return refusal == NULL ? constant_answer(MHD_HTTP_OK, "ready\n")
-			       : constant_answer(MHD_HTTP_SERVICE_UNAVAILABLE, refusal);
+	return refusal == NULL ? short_answer(MHD_HTTP_OK, "ready\n")
+			       : short_answer(MHD_HTTP_SERVICE_UNAVAILABLE, refusal);
 }
 
 static struct answer answer_to(struct http *http, const char *path, const char *method)
 {
 	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
-		const struct answer answer = constant_answer(
+		const struct answer answer = short_answer(
 			MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD are understood here\n");
 
 		add_header(&answer, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
@@ -149,12 +154,12 @@ static struct answer answer_to(struct http *http, const char *path, const char *
 		return metrics_answer(http);
 	}
 	if (strcmp(path, "/healthz") == 0) {
-		return constant_answer(MHD_HTTP_OK, "ok\n");
+		return short_answer(MHD_HTTP_OK, "ok\n");
 	}
 	if (strcmp(path, "/readyz") == 0) {
 		return ready_answer(http);
 	}
-	return constant_answer(MHD_HTTP_NOT_FOUND, "there are /metrics, /healthz and /readyz\n");
+	return short_answer(MHD_HTTP_NOT_FOUND, "there are /metrics, /healthz and /readyz\n");
 }
 
 /* NULL only before on_connection() was told of it. */
@@ -170,6 +175,7 @@ static struct client *client_of(struct MHD_Connection *connection)
  * Called once when the headers are there, and again for each piece of a body, which nobody wants:
  * it is taken and thrown away.
  */
+/* NOLINTNEXTLINE(readability-function-size): the library decides what it passes */
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection,
 	const char *path, const char *method, const char *version, const char *upload,
 	size_t *upload_size, void **request)
