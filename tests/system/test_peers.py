@@ -32,7 +32,7 @@ def survives(bench, loble, victim, client, name):
     victim.kill()
     end = time.monotonic()
     loble.wait_health("unhealthy", victim.address)
-    load.wait_served(10)
+    load.wait_served(6)
     assert load.served_since(end, name) == 0
     victim.start()
     loble.wait_health("healthy", victim.address)
@@ -206,7 +206,7 @@ def test_postgresql_under_its_own_benchmark(bench, postgres):
 
 
 def test_clients_of_postgresql_recover_when_it_is_killed_and_comes_back(bench, postgres):
-    loble = bench.loble(postgres, health=QUICK)
+    loble = bench.loble(postgres, health=QUICK, timeouts={"connect_total": "500ms"})
     wait_accepts(loble.address)
     pgbench(loble, "-i", "-q", "-s", "1")
     load = bench.keep(Load(lambda: pgbench(loble, "-n", "-C", "-S", "-c", "2", "-t", "10")))
