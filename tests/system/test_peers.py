@@ -116,9 +116,12 @@ def redis_cli(loble, *command):
 
 
 def redis_port(loble):
-    """The port of the Redis that answered."""
-    found = re.search(r"tcp_port:(\d+)", redis_cli(loble, "info", "server"))
-    assert found, "no answer of Redis"
+    """The port of the Redis that answered; not by redis-cli, which hides a lost connection."""
+    with loble.connect() as client:
+        client.send(b"INFO server\r\nQUIT\r\n")
+        got = client.rest()
+    found = re.search(rb"tcp_port:(\d+)", got.data)
+    assert found and got.how == net.END, got
     return int(found[1])
 
 

@@ -2,17 +2,14 @@
 
 import ipaddress
 import os
-import shutil
-import signal
 import struct
-import subprocess
 
 import pytest
 
 from harness import net
 from harness.net import END
 from harness.paths import BULK, IPV6, TCP, TWO_WORKERS, UNIX_BACKEND, UNIX_LISTENER, data
-from harness.wait import until
+from harness.peers import Server, tool
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
@@ -124,34 +121,6 @@ def test_a_retry_sends_the_header_to_the_backend_that_took_the_session(bench, ve
         assert backend.receive(4) == b"once"
 
 
-class Program:
-    """A server of another project, run in the foreground for one test."""
-
-    def __init__(self, command, address):
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.DEVNULL)
-        until(lambda: self._listens(address), f"{command[0]} to listen")
-
-    def _listens(self, address):
-        assert self.process.poll() is None, "the peer ended"
-        try:
-            net.connect(address).close()
-        except OSError:
-            return False
-        return True
-
-    def close(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait()
-
-
-def program(name):
-    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
-    if path is None:
-        pytest.skip(f"{name} is not installed")
-    return path
-
-
 def nginx(bench, directory, address):
     file = directory / "nginx.conf"
     modules = "/usr/lib/nginx/modules/ngx_stream_module.so"
@@ -164,7 +133,7 @@ stream {{ server {{
     return "$proxy_protocol_addr $proxy_protocol_port $proxy_protocol_server_port";
 }} }}
 """)
-    bench.keep(Program([program("nginx"), "-p", str(directory), "-c", str(file)], address))
+    bench.keep(Server([tool("nginx"), "-p", directory, "-c", file], address, directory / "log"))
 
 
 def haproxy(bench, directory, address):
@@ -178,7 +147,7 @@ frontend f
     bind {address} accept-proxy
     http-request return status 200 content-type text/plain lf-string "%ci %cp %fp"
 """)
-    bench.keep(Program([program("haproxy"), "-db", "-q", "-f", str(file)], address))
+    bench.keep(Server([tool("haproxy"), "-db", "-q", "-f", file], address, directory / "log"))
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
