@@ -203,8 +203,10 @@ def test_print_config_is_the_file_that_the_command_line_stands_for(run, director
                "--print-config")
     assert done.returncode == 0
     table = tomllib.loads(done.stdout)
-    assert table["listener"]["address"] == ":9000"
-    assert [one["address"] for one in table["backends"]] == ["127.0.0.1:80", "127.0.0.1:81"]
+    listener = table.get("listener") or table["listeners"][0]
+    backends = table.get("backends") or table["pools"]["default"]["backends"]
+    assert listener["address"] == ":9000"
+    assert [one["address"] for one in backends] == ["127.0.0.1:80", "127.0.0.1:81"]
     file = directory / "printed.toml"
     file.write_text(done.stdout)
     assert run("check", file).returncode == 0

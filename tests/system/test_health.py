@@ -179,8 +179,15 @@ def test_a_client_cannot_make_a_backend_unhealthy(bench):
 
 
 def sulky(peer):
-    """Resets before anything has been said."""
+    """Resets before anything has been said, and after the session has begun."""
+    time.sleep(0.03)
     peer.reset()
+
+
+def visit(loble):
+    """A client that says nothing and does not close: how it ends is the backend's doing."""
+    with loble.connect() as client:
+        return client.rest()
 
 
 def test_a_backend_that_resets_before_a_byte_of_the_client_is_failing(bench):
@@ -189,8 +196,16 @@ def test_a_backend_that_resets_before_a_byte_of_the_client_is_failing(bench):
     for _ in range(40):
         if loble.health(bad.address) != "healthy":
             break
-        loble.ask()
+        visit(loble)
     loble.wait_health("unhealthy", bad.address)
+    assert loble.health(other.address) == "healthy"
+
+
+def test_a_backend_that_resets_as_soon_as_it_accepts_is_failing(bench):
+    bad, other = bench.keep(Service(lambda peer: peer.reset())), bench.greeter("other")
+    loble = bench.loble(bad, other, health=quick(probe_interval="1h"))
+    until(lambda: visit(loble) and loble.health(bad.address) == "unhealthy",
+          "the backend to be out")
     assert loble.health(other.address) == "healthy"
 
 
@@ -215,7 +230,7 @@ def test_the_last_healthy_backend_goes_only_when_a_probe_fails_too(bench):
     bad = bench.keep(Service(sulky))
     loble = bench.loble(bad, health=quick(failure_threshold=2))
     for _ in range(20):
-        loble.ask()
+        visit(loble)
     until(lambda: loble.value("loble_backend_checks_total", result="success") >= 1, "a probe")
     assert loble.value(TRANSITIONS) == 0
     assert loble.health(bad.address) == "healthy"
@@ -240,10 +255,10 @@ def test_traffic_alone_ejects_at_most_the_share_that_was_allowed(bench):
     bad = [bench.keep(Service(sulky)) for _ in range(4)]
     loble = bench.loble(*bad, health=quick(failure_threshold=1, probe_interval="1h"))
     for _ in range(60):
-        loble.ask()
+        visit(loble)
     until(lambda: loble.value("loble_pool_backends", state="unhealthy") == 2, "half to be out")
     for _ in range(20):
-        loble.ask()
+        visit(loble)
     assert loble.value("loble_pool_backends", state="healthy") == 2
 
 
@@ -251,7 +266,7 @@ def test_half_of_two_may_be_ejected(bench):
     bad, other = bench.keep(Service(sulky)), bench.greeter("other")
     loble = bench.loble(bad, other, health=quick(failure_threshold=1, probe_interval="1h"))
     for _ in range(10):
-        loble.ask()
+        visit(loble)
     loble.wait_health("unhealthy", bad.address)
 
 
@@ -266,7 +281,7 @@ def test_a_backend_that_fails_again_after_its_recovery_stays_out_longer_each_tim
     backend = str(bad.address)
     ended = time.monotonic() + 60 * SLOWNESS
     while len(loble.events("backend_health", backend=backend, to="healthy")) < 3:
-        loble.ask()
+        visit(loble)
         time.sleep(0.02)
         assert time.monotonic() < ended, loble.log
     changes = loble.events("backend_health", backend=backend)

@@ -86,7 +86,10 @@ def test_a_lack_of_descriptors_is_counted_and_not_held_against_the_backend(bench
 def test_at_max_sessions_the_backlog_waits_until_one_has_ended(bench, way):
     line = bench.line(way, server={"max_sessions": 2})
     # Clients that wait get their backend only when another session has ended.
-    clients = [bench.keep(line.loble.connect()) for _ in range(5)]
+    def client():
+        with line.loble.connect() as one:
+            return one.rest()
+    clients = [Background(client) for _ in range(5)]
     open_ends = [line.backend.accept()]
     until(lambda: line.loble.value("loble_listener_connections_active") >= 1, "a session")
     finished = 0
@@ -96,9 +99,8 @@ def test_at_max_sessions_the_backlog_waits_until_one_has_ended(bench, way):
         end.send(b"done")
         end.close()
         finished += 1
-    for client in clients:
-        client.finish()
-        assert client.rest() == (b"done", END)
+    for one in clients:
+        assert one.result() == (b"done", END)
 
 
 def test_at_max_sessions_nothing_is_reset_and_nothing_spins(bench):

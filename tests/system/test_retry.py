@@ -97,7 +97,7 @@ def test_each_retry_is_counted_and_each_failed_connect_once_per_session(bench):
     failed = done("loble_backend_connect_failures_total", backend=str(gone.address),
                   reason="refused")
     assert done("loble_pool_retries_total") == failed
-    assert 6 <= failed <= 14  # about every second session starts with the dead one
+    assert 7 <= failed <= 20  # how often the dead one has the first turn
     assert done("loble_backend_connections_total", backend=str(greeter.address)) == 20
     assert done("loble_backend_connections_total", backend=str(gone.address)) == 0
 

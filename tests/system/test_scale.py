@@ -25,7 +25,7 @@ def test_9000_idle_sessions_cost_at_most_256_bytes_each_and_next_to_no_cpu(bench
     backend = bench.keep(Crowd("backend", address))
     assert backend.line() == "ready"
     loble = bench.loble(address, server={"workers": workers})
-    for _ in range(20):  # what is made once per process is not per session
+    for _ in range(200):  # what is made once per process is not per session
         loble.connect().close()
     loble.wait_value("loble_listener_connections_active", 0)
     warm = loble.metrics()("loble_backend_connections_total")

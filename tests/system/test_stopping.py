@@ -42,24 +42,23 @@ def test_without_sessions_it_stops_promptly(bench, way, number):
 @pytest.mark.tsan
 @stop_ways
 def test_open_sessions_go_on_to_their_own_end(bench, way):
-    line = bench.line(way)
-    ends = [line.open() for _ in range(3)]
-    line.loble.send_signal(signal.SIGTERM)
-    until(lambda: refuses(line.loble), "the listener to close")
-    for client, backend in ends:
+    loble = bench.loble(bench.service(echo, way), way=way)
+    clients = [bench.keep(loble.connect()) for _ in range(3)]
+    for client in clients:
+        client.send(b"before")
+        assert client.receive(6) == b"before"
+    loble.send_signal(signal.SIGTERM)
+    until(lambda: refuses(loble), "the listener to close")
+    for client in clients:
+        loble.must_run()
         upload = client.sending(data(1 << 20), finish=True)
-        assert backend.rest() == (data(1 << 20), END)
+        assert client.rest() == (data(1 << 20), END)
         upload.result()
-        backend.send(b"done")
-        backend.finish()
-        assert client.rest() == (b"done", END)
-        line.loble.must_run()
         client.close()
-        backend.close()
     start = time.monotonic()
-    assert line.loble.wait_exit() == 0
+    assert loble.wait_exit() == 0
     assert time.monotonic() - start < 1.0 * SLOWNESS  # 100 ms after the last connection
-    line.loble.check_log()
+    loble.check_log()
 
 
 def test_readyz_says_no_for_lame_duck_while_clients_are_still_served(bench):
@@ -140,7 +139,7 @@ def test_a_second_signal_stops_at_once(bench, number):
     client.send(b"x")
     assert backend.receive(1) == b"x"
     line.loble.send_signal(signal.SIGTERM)
-    until(lambda: refuses(line.loble), "the listener to close")
+    line.loble.wait_event("process_stopping")
     assert client.silent()
     start = time.monotonic()
     line.loble.send_signal(number)

@@ -1,6 +1,6 @@
 """Thousands of idle sessions need more descriptors than a test has: two helper processes.
 
-As a program: `crowd.py backend HOST PORT` accepts and holds; `crowd.py clients HOST PORT COUNT`
+As a program: `crowd.py backend HOST PORT` accepts and holds until FIN; `crowd.py clients HOST PORT COUNT`
 connects and holds. Both print one line when they are ready and end with their standard input.
 """
 
@@ -40,7 +40,7 @@ def _serve(host, port):
     listener.listen(4096)
     listener.setblocking(False)
     print("ready", flush=True)
-    held = []
+    held = set()
     with selectors.DefaultSelector() as selector:
         selector.register(listener, selectors.EVENT_READ)
         selector.register(sys.stdin, selectors.EVENT_READ)
@@ -48,7 +48,14 @@ def _serve(host, port):
             for key, _ in selector.select():
                 if key.fileobj is sys.stdin:
                     return
-                held.append(listener.accept()[0])
+                if key.fileobj is listener:
+                    sock = listener.accept()[0]
+                    held.add(sock)
+                    selector.register(sock, selectors.EVENT_READ)
+                else:
+                    selector.unregister(key.fileobj)
+                    held.discard(key.fileobj)
+                    key.fileobj.close()
 
 
 def _crowd(host, port, count):

@@ -78,7 +78,8 @@ class Loble:
 
     @property
     def log(self):
-        return "\n".join(self.lines)
+        """Its last lines, for messages."""
+        return "\n".join(self.lines[-60:])
 
     def events(self, event=None, **fields):
         """The lines of the log as dictionaries, those of one event, or with these fields."""
@@ -249,11 +250,11 @@ class Loble:
             self.process.stderr.close()
 
 
-def simple(listener, backends, metrics_address, **tables):
+def simple(where, backends, metrics_address, **tables):
     """The short form of a configuration. A backend is an address or a table."""
     config = {
         "server": {"workers": 1},
-        "listener": {"address": str(listener)},
+        "listener": {"address": str(where)},
         "metrics": {"address": str(metrics_address)},
         "backends": [one if isinstance(one, dict) else {"address": str(one)} for one in backends],
     }

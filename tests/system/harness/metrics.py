@@ -1,14 +1,9 @@
 """HTTP to the metrics address, and the samples as a mapping."""
 
 import http.client
-import re
 
+import promtext
 from harness.wait import DEADLINE
-
-SAMPLE = re.compile(
-    r'^(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)(?: \d+)?$')
-LABEL = re.compile(r'(?P<name>[a-zA-Z_][a-zA-Z0-9_]*)="(?P<value>(?:[^"\\]|\\.)*)"(?:,|$)')
-ESCAPES = {r"\\": "\\", r"\"": '"', r"\n": "\n"}
 
 
 def get(address, path, timeout=None):
@@ -24,22 +19,13 @@ def get(address, path, timeout=None):
 
 
 class Metrics:
-    """The samples of one scrape."""
+    """The samples of one scrape, which the strict parser has accepted."""
 
     def __init__(self, text):
-        self.text = text
+        self.families = promtext.parse(text)
         self.samples = {}
-        for line in text.splitlines():
-            if not line or line.startswith("#"):
-                continue
-            match = SAMPLE.match(line)
-            assert match, f"not a sample: {line!r}"
-            labels = frozenset(
-                (label["name"], re.sub(r'\\[\\"n]', lambda m: ESCAPES[m.group()], label["value"]))
-                for label in LABEL.finditer(match["labels"] or ""))
-            key = (match["name"], labels)
-            assert key not in self.samples, f"a series twice: {line!r}"
-            self.samples[key] = float(match["value"])
+        for family in self.families.values():
+            self.samples.update(family.samples)
 
     def matching(self, name, **labels):
         wanted = set(labels.items())

@@ -188,10 +188,10 @@ class Background:
 class Peer:
     """One end of a connection. Every call has a deadline."""
 
-    def __init__(self, sock):
-        self.sock = sock
+    def __init__(self, sock, was_reset=False):
+        self.sock, self.was_reset = sock, was_reset
         self.sock.settimeout(DEADLINE)
-        if sock.family != socket.AF_UNIX:
+        if sock.family != socket.AF_UNIX and not was_reset:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __enter__(self):
@@ -227,6 +227,8 @@ class Peer:
     def rest(self):
         """Everything until the end, and whether that is a FIN or a reset."""
         parts = []
+        if self.was_reset:
+            return Received(b"", RESET)
         while True:
             try:
                 data = self.sock.recv(1 << 20)
@@ -305,6 +307,8 @@ def connect(address, *, receive_buffer=None, send_buffer=None, deadline=None):
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.002)
+            except ConnectionResetError:  # it was established, and connect() ate the reset
+                return Peer(sock, was_reset=True)
         return Peer(sock)
     except BaseException:
         sock.close()
