@@ -206,7 +206,7 @@ static int open_signals(struct demo *demo, struct error *err)
 	(void)sigaddset(&set, SIGINT);
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGHUP);
-	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
 	demo->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	return demo->signal_fd < 0 ? error_set(err, errno, "cannot wait for signals") : 0;
 }

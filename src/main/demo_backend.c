@@ -74,7 +74,7 @@ static int listen_on(uint16_t port, int *ret_fd, struct error *err)
 int demo_backend_create(uint32_t index, struct demo_backend **ret_backend, struct error *err)
 {
 	struct demo_backend *backend = calloc(1, sizeof *backend);
-	struct sockaddr_in address;
+	struct sockaddr_in address = {.sin_port = 0};
 	socklen_t length = sizeof address;
 	int r;
 

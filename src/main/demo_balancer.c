@@ -106,12 +106,12 @@ static void become_balancer(pid_t demo, int log_fd)
 		_exit(EXIT_CODE_DEMO_FAILED);
 	}
 	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)pthread_sigmask(SIG_SETMASK, &none, NULL);
 	(void)dup2(log_fd, STDERR_FILENO);
 	(void)close(log_fd);
-	/* systemd is told about the service, not about a demo. */
-	(void)unsetenv("NOTIFY_SOCKET");
-	(void)unsetenv("JOURNAL_STREAM");
+	/* systemd is told about the service, not about a demo. There is one thread here. */
+	(void)unsetenv("NOTIFY_SOCKET");  // NOLINT(concurrency-mt-unsafe)
+	(void)unsetenv("JOURNAL_STREAM"); // NOLINT(concurrency-mt-unsafe)
 }
 
 int demo_balancer_start(const uint16_t backend_ports[static DEMO_BACKEND_COUNT],
