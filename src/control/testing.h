@@ -1,4 +1,4 @@
-/* A configuration, shared memory and a registry for the unit tests of control. */
+/* What the unit tests of control run on; a fixture belongs to the one thread of its test. */
 #pragma once
 
 #include <stdlib.h>

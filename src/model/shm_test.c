@@ -146,7 +146,7 @@ static void too_large_a_wish_is_refused_and_leaves_nothing(void **state)
 
 	(void)state;
 	assert_int_equal(close(before), 0);
-	/* 64 x 2^24 records of 128 bytes are 137 GB of address space: more than some limits allow. */
+	/* 64 x 2^24 records of 128 bytes are 137 GB of addresses: more than some limits allow. */
 	if (shm_create(WORKERS_MAX, SESSIONS_MAX, &shm, &err) == 0) {
 		shm_destroy(&shm);
 	} else {

@@ -2,7 +2,7 @@
  * The invented world of the simulation, and the rules that are checked in it.
  *
  * health_sim.c makes things happen; rules.c looks at what control did about them and knows
- * nothing of how it did it.
+ * nothing of how it did it. One thread owns it all.
  */
 #pragma once
 
