@@ -18,7 +18,7 @@ static const char text[] = "[[listeners]]\n"
 			   "algorithm = \"random\"\n"
 			   "retries = 5\n"
 			   "on_unhealthy = \"close\"\n"
-			   "proxy_protocol = \"v2\"\n"
+			   "proxy_protocol = \"v1\"\n"
 			   "connect = \"250ms\"\n"
 			   "connect_total = \"4s\"\n"
 			   "[pools.two.health]\n"
@@ -78,7 +78,7 @@ static void all_that_the_data_plane_needs_is_there(void **state)
 	assert_non_null(pool->schedule);
 	assert_int_equal(pool->retries, 5);
 	assert_int_equal(pool->on_unhealthy, ON_UNHEALTHY_CLOSE);
-	assert_int_equal(pool->proxy_protocol, PROXY_PROTOCOL_V2);
+	assert_int_equal(pool->proxy_protocol, PROXY_PROTOCOL_V1);
 	assert_int_equal(pool->connect_ns, 250000000);
 	assert_int_equal(pool->connect_total_ns, 4000000000);
 	assert_true(pool->limited);
