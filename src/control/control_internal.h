@@ -47,7 +47,7 @@ struct control {
 /* Publishes what has changed, waits for the grace period, cuts what is to be cut. */
 void control_publish(struct control *control, uint64_t now_ns);
 
-/* Looks up all names, and waits a little for the answers. Returns 0 or -ENOMEM. */
+/* Looks up all names, and waits a little for the answers. Returns 0 or a negative errno. */
 int control_resolve_at_start(struct control *control, struct error *err);
 void control_on_answers(struct control *control, uint64_t now_ns);
 void control_on_resolve_timer(struct control *control, uint32_t backend);
