@@ -150,9 +150,9 @@ static void lost_records_are_counted_and_told_once(void **state)
 	assert_true(access_log_drain(&scene->log));
 	assert_int_equal(counter_get(&shm->header->process.log_lines_dropped), before + 3);
 	text = finish(scene);
-	line = strstr(text, "level=warn event=access_log_dropped lines=3\n");
+	line = strstr(text, "level=warn event=log_dropped lines=3\n");
 	assert_non_null(line);
-	assert_null(strstr(line + strlen("level=warn event="), "event=access_log_dropped"));
+	assert_null(strstr(line + strlen("level=warn event="), "event=log_dropped"));
 	free(text);
 }
 
