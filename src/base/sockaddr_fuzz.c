@@ -1,8 +1,8 @@
 /* Any bytes as an address: what is one prints to a text that is the same one again. */
-#include "base/sockaddr.h"
-
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/sockaddr.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

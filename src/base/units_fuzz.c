@@ -1,9 +1,9 @@
 /* Any bytes as a duration and as a size: what is one prints to a text of the same number. */
-#include "base/units.h"
-
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/units.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -112,6 +112,7 @@ static const struct snapshot_listener *build_listener(
 		.idle_ns = config->idle_ms * NS_PER_MS,
 		.half_close_ns = config->half_close_ms * NS_PER_MS,
 		.max_connections = config->max_connections,
+		.max_buffered = config->max_buffered,
 	};
 	return listener;
 }
@@ -228,7 +229,7 @@ static bool same_listener(const struct snapshot_listener *a, const struct snapsh
 	}
 	return a->id == b->id && a->pool == b->pool && a->idle_ns == b->idle_ns &&
 		a->half_close_ns == b->half_close_ns && a->max_connections == b->max_connections &&
-		strcmp(a->name, b->name) == 0;
+		a->max_buffered == b->max_buffered && strcmp(a->name, b->name) == 0;
 }
 
 bool builder_same(const struct snapshot *a, const struct snapshot *b)

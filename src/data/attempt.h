@@ -1,7 +1,7 @@
 /*
- * What a session needs only until its backend has proved itself: where it has tried, since when.
+ * What a session needs only until it is open: where it has tried, and since when.
  *
- * Taken from the worker's pool at accept and given back with the first byte, or after a second.
+ * Taken from the worker's pool at accept and given back when the session opens or ends.
  * Thread: the worker's own.
  */
 #pragma once

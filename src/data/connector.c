@@ -77,6 +77,13 @@ static enum failure_reason reason_of(int error)
 	}
 }
 
+/* The next backend would fail the same way: only time helps. */
+static bool is_exhaustion(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
+		error == ENOSPC || error == EADDRNOTAVAIL;
+}
+
 static bool slot_is_full(const void *context, uint32_t slot, uint32_t max_connections)
 {
 	const struct worker *worker = context;
@@ -180,7 +187,7 @@ static void on_failure(struct worker *worker, uint32_t index, int error)
 		no_backend(worker, index);
 	} else if (pool->retries == 0 || worker->now_ns >= attempt->limit_ns) {
 		give_up(worker, index, CLOSE_CONNECT_FAILED);
-	} else if (reason == FAILURE_RESOURCE) {
+	} else if (is_exhaustion(error)) {
 		wait_for_pass(worker, index, PASS_PAUSE_NS);
 	} else {
 		if (attempt->tried_count < PICK_TRIED_MAX) {
@@ -234,17 +241,21 @@ static void connect_to(struct worker *worker, uint32_t index, const struct snaps
 	struct session_record *record = &worker->records[index];
 	struct session *session = &worker->sessions[index];
 	struct attempt *attempt = attempt_of(worker, index);
+	const struct snapshot_listener *listener =
+		snapshot_listener(worker_snapshot(worker), record->listener);
+	struct connect_spec spec = worker->setup.connect;
 	uint64_t deadline_ns;
 	int fd;
 	int r;
 
+	spec.max_buffered = listener == NULL ? 0 : listener->max_buffered;
 	record->slot = backend->slot;
 	if (record->tries < UINT8_MAX) {
 		record->tries++;
 	}
 	attempt->started_ns = worker->now_ns;
 
-	r = socket_connect(&backend->address, &worker->setup.connect, &fd);
+	r = socket_connect(&backend->address, &spec, &fd);
 	if (r < 0) {
 		on_failure(worker, index, -r);
 		return;
@@ -391,26 +402,25 @@ void connector_on_deadline(struct worker *worker, uint32_t index)
 	}
 }
 
+/*
+ * The start of the attempt is forgotten by now. That of the session stands in for it: it is not
+ * later, so evidence is never taken for newer than it is.
+ */
 void connector_report_reset(struct worker *worker, uint32_t index)
 {
-	const struct session *session = &worker->sessions[index];
 	const struct session_record *record = &worker->records[index];
-	const uint64_t started_ns = session->attempt != RECORD_NONE
-		? attempt_of(worker, index)->started_ns
-		: record->started_ns;
 
 	counter_add(&worker_slot_counters(worker, record->slot)->failures[FAILURE_RESET], 1);
-	worker_report(worker, EVIDENCE_FAILURE, FAILURE_RESET, record->slot, started_ns);
+	worker_report(worker, EVIDENCE_FAILURE, FAILURE_RESET, record->slot, record->started_ns);
 }
 
 void connector_report_success(struct worker *worker, uint32_t index)
 {
-	const uint32_t slot = worker->records[index].slot;
+	const struct session_record *record = &worker->records[index];
 
-	if (worker->sessions[index].attempt != RECORD_NONE &&
-		atomic_load_explicit(
-			&worker_slot(worker, slot)->wants_success, memory_order_relaxed) != 0) {
-		worker_report(worker, EVIDENCE_SUCCESS, FAILURE_REFUSED, slot,
-			attempt_of(worker, index)->started_ns);
+	if (atomic_load_explicit(
+		    &worker_slot(worker, record->slot)->wants_success, memory_order_relaxed) != 0) {
+		worker_report(worker, EVIDENCE_SUCCESS, FAILURE_REFUSED, record->slot,
+			record->started_ns);
 	}
 }

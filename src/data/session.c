@@ -111,6 +111,7 @@ void session_opened(struct worker *worker, uint32_t index)
 	struct session *session = &worker->sessions[index];
 	struct session_record *record = &worker->records[index];
 
+	connector_forget(worker, index);
 	session->phase = SESSION_OPEN;
 	session->active_ns = worker->now_ns;
 	session->side[SIDE_BACKEND] |= SIDE_WRITABLE;
@@ -134,22 +135,19 @@ static bool is_early_reset(const struct worker *worker, uint32_t index)
 	const struct session *session = &worker->sessions[index];
 
 	return (session->side[SIDE_BACKEND] & SIDE_RESET) != 0 &&
-		session->direction[SIDE_BACKEND].reported == 0 &&
+		(session->told & TOLD_RESET) == 0 &&
 		worker->records[index].moved[SIDE_CLIENT] == 0 &&
 		(session->side[SIDE_CLIENT] & (SIDE_RESET | SIDE_EOF)) == 0;
 }
 
-/* The first byte has moved: there is no way back, and the backend's first one proves it. */
-static void settle_tries(struct worker *worker, uint32_t index)
+/* The backend has answered, or has been alive for a second: that is a success, and told once. */
+static void tell_success(struct worker *worker, uint32_t index)
 {
-	const struct session_record *record = &worker->records[index];
+	struct session *session = &worker->sessions[index];
 
-	if (worker->sessions[index].attempt == RECORD_NONE) {
-		return;
-	}
-	if (record->moved[SIDE_BACKEND] > 0) {
+	if ((session->told & TOLD_SUCCESS) == 0) {
+		session->told |= TOLD_SUCCESS;
 		connector_report_success(worker, index);
-		connector_forget(worker, index);
 	}
 }
 
@@ -170,14 +168,16 @@ void session_resume(struct worker *worker, uint32_t index)
 	results[SIDE_CLIENT] = pump_run(worker, index, SIDE_CLIENT);
 	results[SIDE_BACKEND] = pump_run(worker, index, SIDE_BACKEND);
 	if (session->direction[SIDE_BACKEND].end == DIRECTION_CUT) {
-		/* The client failed under the backend's bytes: its own last ones are still there. */
+		/* The client failed under the backend's bytes: its last ones are still there. */
 		results[SIDE_CLIENT] = pump_run(worker, index, SIDE_CLIENT);
 	}
 	if (is_early_reset(worker, index)) {
-		session->direction[SIDE_BACKEND].reported = 1;
+		session->told |= TOLD_RESET;
 		connector_report_reset(worker, index);
 	}
-	settle_tries(worker, index);
+	if (worker->records[index].moved[SIDE_BACKEND] > 0) {
+		tell_success(worker, index);
+	}
 	if (session_end_check(worker, index, before == 0)) {
 		return;
 	}
@@ -264,8 +264,7 @@ static void come_of_age(struct worker *worker, uint32_t index)
 	struct session_record *record = &worker->records[index];
 
 	worker->sessions[index].aged = 1;
-	connector_report_success(worker, index);
-	connector_forget(worker, index);
+	tell_success(worker, index);
 	record->cookie[SIDE_CLIENT] = socket_cookie(record->fd[SIDE_CLIENT]);
 	record->cookie[SIDE_BACKEND] = socket_cookie(record->fd[SIDE_BACKEND]);
 	record->check = session_record_check(record, index);

@@ -42,6 +42,9 @@ enum side_flag {
 	SIDE_RESET = 1 << 6,    /* it was reset, or it failed for good */
 };
 
+/* What was reported to control about a session's backend; each once. */
+enum told { TOLD_SUCCESS = 1 << 0, TOLD_RESET = 1 << 1 };
+
 /* How the bytes of a direction move. */
 enum pump_mode {
 	PUMP_COPY = 0, /* recv and send through the worker's buffer */
@@ -58,11 +61,11 @@ enum direction_end {
 
 /* One direction, named by the side it comes from. */
 struct direction {
-	uint32_t held;    /* bytes consumed and not yet handed over: in the chunk or the pipe */
-	uint8_t mode;     /* enum pump_mode */
-	uint8_t end;      /* enum direction_end */
-	uint8_t streak;   /* copy: full reads in a row; splice: small ones */
-	uint8_t reported; /* whether its source's early reset was told to control */
+	uint32_t held;  /* bytes consumed and not yet handed over: in the chunk or the pipe */
+	uint8_t mode;   /* enum pump_mode */
+	uint8_t end;    /* enum direction_end */
+	uint8_t streak; /* copy: full reads in a row; splice: small ones */
+	uint8_t unused;
 };
 
 struct session {
@@ -78,6 +81,7 @@ struct session {
 	uint8_t reason;           /* enum close_reason */
 	uint8_t side[SIDE_COUNT]; /* enum side_flag */
 	uint8_t aged;             /* whether it has been open for a second */
+	uint8_t told;             /* enum told: what control has heard about it */
 	uint8_t claimed;          /* whether it counts against the listener's max_connections */
 	struct direction direction[SIDE_COUNT];
 };

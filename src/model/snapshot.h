@@ -54,6 +54,7 @@ struct snapshot_listener {
 	uint64_t idle_ns;         /* 0: off */
 	uint64_t half_close_ns;   /* 0: off */
 	uint32_t max_connections; /* 0: none */
+	uint64_t max_buffered;    /* bytes in each kernel buffer; 0: the kernel's choice */
 };
 
 struct snapshot {
