@@ -52,7 +52,7 @@ tsan: OPTIONS = -Db_sanitize=thread -Db_lundef=false
 asan tsan:
 	@test -f build-$@/build.ninja || meson setup build-$@ $(OPTIONS)
 	ninja -C build-$@
-	$(REPORTS) meson test -C build-$@ --no-rebuild --print-errorlogs --suite unit -t 3
+	ulimit -S -s 65536; $(REPORTS) meson test -C build-$@ --no-rebuild --print-errorlogs --suite unit -t 3
 	$(REPORTS) LOBLE=$(CURDIR)/build-$@/src/main/loble $(PYTEST) -m $@
 
 fuzz:

@@ -104,9 +104,11 @@ system_tests() { # DIRECTORY NAME [pytest option]...
 
 # Reports of a sanitizer go to files of their own: one fails the step, also when the test that caused
 # it did not look at the exit status.
-sanitized() { # NAME COMMAND...
-    local name=$1 status=0 reports
+sanitized() ( # NAME COMMAND...
+    name=$1 status=0
     shift
+    # Frames are several times as large: a test of the deepest recursion takes more than 8 MiB.
+    ulimit -S -s 65536 || exit 1
     reports=$PWD/$logs/reports-$name
     rm -rf "$reports"
     mkdir -p "$reports"
@@ -120,8 +122,8 @@ sanitized() { # NAME COMMAND...
         head -n 60 "$reports"/*
         status=1
     fi
-    return $status
-}
+    exit $status
+)
 
 # One file at a time, as run-clang-tidy does it: given several at once, version 14 sees ghosts.
 clang_tidy() {
