@@ -70,11 +70,12 @@ static void tell_lost(struct access_log *log)
 	for (uint32_t worker = 0; worker < log->shm->workers; worker++) {
 		lost += counter_get(&log->rings[worker]->dropped);
 	}
+	(void)atomic_fetch_add_explicit(&log->shm->header->process.log_lines_dropped,
+		lost - log->counted, memory_order_relaxed);
+	log->counted = lost;
 	if (lost == log->told || !log_writer_has_room(log->writer)) {
 		return; /* told once there is room again */
 	}
-	(void)atomic_fetch_add_explicit(&log->shm->header->process.log_lines_dropped,
-		lost - log->told, memory_order_relaxed);
 	log_begin_as(
 		&line, log_writer_format(log->writer), LOG_WARN, "log_dropped", clock_wall_ns());
 	log_number(&line, "lines", lost - log->told);

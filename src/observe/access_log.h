@@ -17,7 +17,9 @@ struct access_log {
 	struct shm *shm;
 	struct access_ring *const *rings; /* by worker */
 	struct log_writer *writer;
-	uint64_t told; /* records that found their ring full, and of which a line has told */
+	/* Records that found their ring full. */
+	uint64_t counted; /* that are in log_lines_dropped */
+	uint64_t told;    /* of which a line has told */
 };
 
 /*
