@@ -83,7 +83,10 @@ static bool publish_changes(struct world *world)
 	struct snapshot *next = registry_build(
 		&world->registry, world->current == NULL ? 1 : world->current->version + 1);
 
-	require(world, next != NULL, "no memory", 0);
+	if (next == NULL) {
+		require(world, false, "there is memory", 0);
+		abort();
+	}
 	world->registry.changed = false;
 	if (builder_same(world->current, next)) {
 		snapshot_free(next);
