@@ -73,12 +73,14 @@ static void what_a_terminal_would_obey_is_not_printed(void **state)
 	char *messages;
 
 	(void)state;
+	/* NOLINTNEXTLINE(misc-misleading-bidirectional): it must not reach a terminal. */
 	assert_shown("a\x1b[31m\x7f\xc2\x9b\xe2\x80\xae\xff"
 		     "b",
 		at(1, 10),
 		"f:1:10: error: bad\n    1 | a?[31m????b\n      |          ^\n"
 		"1 error, 0 warnings\n");
 	diag_begin(diag, "f", (struct span){0});
+	/* NOLINTNEXTLINE(misc-misleading-bidirectional): as above. */
 	diag_add(diag, DIAG_ERROR, nowhere, "%s", "a\n\x1b\x7f\xc2\x9b\xe2\x80\xae\xff\xc3\xa9");
 	diag_help(diag, "%s", "\rb");
 	diag_end(diag);

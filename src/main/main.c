@@ -2,8 +2,10 @@
  * The program: reads the command line, does what it says, and tells how it went by the exit code.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "main/command_help.h"
@@ -52,11 +54,28 @@ static int execute(const struct options *options)
 	return EXIT_CODE_USAGE;
 }
 
+/*
+ * A socket that got one of the first three numbers would be written to by whoever means the
+ * standard streams.
+ */
+static void open_standard_streams(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0) {
+		(void)close(fd);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static struct options options;
 	struct error err;
 
+	open_standard_streams();
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (options_parse(argc, argv, &options, &err) < 0) {
 		(void)fprintf(stderr, "loble: %s\nTry 'loble --help'.\n", err.text);

@@ -22,25 +22,17 @@ static uint64_t random_seed(void)
 	return seed;
 }
 
-static int make_worker(const struct config *config, struct shm *shm,
-	const struct snapshot_store *store, struct sockets *sockets, struct plane *plane,
-	uint32_t index, struct error *err)
+/* `common` is what all workers are given alike. */
+static int make_worker(const struct config *config, const struct worker_setup *common,
+	struct sockets *sockets, struct plane *plane, uint32_t index, struct error *err)
 {
 	struct listen_socket *share = sockets_of(sockets, index);
-	struct worker_setup setup = {
-		.index = index,
-		.shm = shm,
-		.store = store,
-		.max_sessions = config->server.max_sessions,
-		.access_sample = config->access_log.sample,
-		.connect = {.keepalive_s = (uint32_t)((config->keepalive_ms + 999) / 1000)},
-		.control_fd = plane->control_fd,
-		.seed = random_seed(),
-		.socket_count = sockets->count,
-		.sockets = share,
-	};
+	struct worker_setup setup = *common;
 	int r;
 
+	setup.index = index;
+	setup.seed = random_seed();
+	setup.sockets = share;
 	plane->wake_fds[index] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (plane->wake_fds[index] < 0) {
 		return error_set(err, errno, "cannot make worker %u", index);
@@ -65,6 +57,14 @@ int plane_create(const struct config *config, struct shm *shm, const struct snap
 	struct sockets *sockets, struct plane *ret_plane, struct error *err)
 {
 	struct plane plane = {.worker_count = shm->workers};
+	struct worker_setup common = {
+		.shm = shm,
+		.store = store,
+		.max_sessions = config->server.max_sessions,
+		.access_sample = config->access_log.sample,
+		.connect = {.keepalive_s = (uint32_t)((config->keepalive_ms + 999) / 1000)},
+		.socket_count = sockets->count,
+	};
 	int r = 0;
 
 	for (uint32_t i = 0; i < WORKERS_MAX; i++) {
@@ -74,8 +74,9 @@ int plane_create(const struct config *config, struct shm *shm, const struct snap
 	if (plane.control_fd < 0) {
 		return error_set(err, errno, "cannot make the workers");
 	}
+	common.control_fd = plane.control_fd;
 	for (uint32_t i = 0; r == 0 && i < plane.worker_count; i++) {
-		r = make_worker(config, shm, store, sockets, &plane, i, err);
+		r = make_worker(config, &common, sockets, &plane, i, err);
 	}
 	if (r < 0) {
 		plane_free(&plane);

@@ -139,7 +139,7 @@ int sockets_open(const struct config *config, struct shm *shm, struct sockets *r
 	const size_t total = (size_t)sockets.count * sockets.worker_count;
 	uint32_t number = 0;
 
-	sockets.sockets = calloc(total, sizeof *sockets.sockets);
+	sockets.sockets = calloc(total + 1, sizeof *sockets.sockets);
 	if (sockets.sockets == NULL) {
 		return error_set(err, ENOMEM, "cannot open the listeners");
 	}

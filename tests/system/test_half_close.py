@@ -8,6 +8,7 @@ import pytest
 from harness.backends import echo, swallow
 from harness.net import END, Background, connect, payload
 from harness.paths import ALL, BULK, TCP, TWO_WORKERS, UNIX_BACKEND, data, every_size, every_way
+from harness.wait import until
 
 pytestmark = [pytest.mark.asan, pytest.mark.tsan]
 
@@ -202,6 +203,7 @@ def test_uploads_go_on_whole_after_the_backend_has_finished_at_any_point(bench, 
         got = upload(size)
         assert got.how == END and got.data == data(len(got.data), 5)
     loble.wait_sessions_gone()
+    until(lambda: len(service.results) == len(sent), "the backend to have noted all")
     assert sorted(len(received) for _, received, _ in service.results) == sorted(sent)
     assert all(how == END and received == data(len(received), 9)
                for _, received, how in service.results)

@@ -73,11 +73,14 @@ def cpu_share(pid, seconds):
 
 
 def pss_bytes(pid):
-    """Proportional set size of the process and its children: shared pages count once."""
+    """Proportional set size of the process and its children: shared pages count once.
+
+    Without the pages of files: how many others map the same libraries is not our doing.
+    """
     total = 0
     for one in tree(pid):
         for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
+            if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
                 total += int(line.split()[1]) * 1024
     return total
 
