@@ -75,6 +75,8 @@ def test_what_the_backend_sent_before_its_reset_is_delivered_first(bench, way, s
 def test_what_the_client_sent_before_its_reset_is_delivered_first(bench, way, size):
     line = bench.line(way)
     client, backend = line.open()
+    # A client that resets before its backend is connected in Loble's eyes is only let go.
+    line.loble.wait_value("loble_backend_connections_total", 1)
     client.sending(data(size)).result()
     all_acknowledged(client)
     client.reset()
