@@ -46,9 +46,15 @@ bool comes_before(const struct toml_position &a, const struct toml_position &b)
 	return a.line != b.line ? a.line < b.line : a.column < b.column;
 }
 
-struct toml_value convert(const toml::node &node, struct arena *arena);
+/*
+ * What lies deeper is left out: no option is there, so the key at its top is reported anyway, and
+ * the recursion here has an end that does not depend on the text.
+ */
+constexpr unsigned levels_max = 32;
 
-struct toml_table *convert_table(const toml::table &source, struct arena *arena)
+struct toml_value convert(const toml::node &node, struct arena *arena, unsigned level);
+
+struct toml_table *convert_table(const toml::table &source, struct arena *arena, unsigned level)
 {
 	auto *table =
 		static_cast<struct toml_table *>(allocate(arena, 1, sizeof(struct toml_table)));
@@ -56,11 +62,14 @@ struct toml_table *convert_table(const toml::table &source, struct arena *arena)
 	table->entries = static_cast<struct toml_entry *>(
 		allocate(arena, source.size(), sizeof(struct toml_entry)));
 	for (const auto &[key, node] : source) {
+		if (level == levels_max) {
+			break;
+		}
 		struct toml_entry *entry = &table->entries[table->entry_count++];
 
 		entry->key = copy_text(arena, key.str());
 		entry->position = position_of(key.source());
-		entry->value = convert(node, arena);
+		entry->value = convert(node, arena, level + 1);
 	}
 	/* The library keeps its tables sorted by key. */
 	std::sort(table->entries, table->entries + table->entry_count,
@@ -70,7 +79,7 @@ struct toml_table *convert_table(const toml::table &source, struct arena *arena)
 	return table;
 }
 
-struct toml_array *convert_array(const toml::array &source, struct arena *arena)
+struct toml_array *convert_array(const toml::array &source, struct arena *arena, unsigned level)
 {
 	auto *array =
 		static_cast<struct toml_array *>(allocate(arena, 1, sizeof(struct toml_array)));
@@ -78,12 +87,15 @@ struct toml_array *convert_array(const toml::array &source, struct arena *arena)
 	array->values = static_cast<struct toml_value *>(
 		allocate(arena, source.size(), sizeof(struct toml_value)));
 	for (const toml::node &node : source) {
-		array->values[array->value_count++] = convert(node, arena);
+		if (level == levels_max) {
+			break;
+		}
+		array->values[array->value_count++] = convert(node, arena, level + 1);
 	}
 	return array;
 }
 
-struct toml_value convert(const toml::node &node, struct arena *arena)
+struct toml_value convert(const toml::node &node, struct arena *arena, unsigned level)
 {
 	struct toml_value value = {};
 
@@ -91,11 +103,11 @@ struct toml_value convert(const toml::node &node, struct arena *arena)
 	switch (node.type()) {
 	case toml::node_type::table:
 		value.type = TOML_TABLE;
-		value.table = convert_table(*node.as_table(), arena);
+		value.table = convert_table(*node.as_table(), arena, level);
 		break;
 	case toml::node_type::array:
 		value.type = TOML_ARRAY;
-		value.array = convert_array(*node.as_array(), arena);
+		value.array = convert_array(*node.as_array(), arena, level);
 		break;
 	case toml::node_type::string:
 		value.type = TOML_STRING;
@@ -139,7 +151,7 @@ const struct toml_table *toml_parse(
 	try {
 		const toml::table root = toml::parse(std::string_view(text, length));
 
-		return convert_table(root, arena);
+		return convert_table(root, arena, 0);
 	} catch (const toml::parse_error &error) {
 		fail(ret_failure, position_of(error.source()), error.description());
 	} catch (const std::bad_alloc &) {
