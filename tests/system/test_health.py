@@ -11,6 +11,7 @@ from harness.wait import SLOWNESS, holds, until
 
 QUICK = {"failure_threshold": 3, "success_threshold": 2, "probe_interval": "100ms",
          "probe_timeout": "500ms"}
+SHORT = {"connect_total": "500ms"}  # clients of a backend that always fails give up soon
 TRANSITIONS = "loble_backend_transitions_total"
 
 
@@ -228,8 +229,8 @@ def test_an_idle_timeout_is_no_failure(bench):
 def test_the_last_healthy_backend_goes_only_when_a_probe_fails_too(bench):
     """It accepts, so the probe succeeds: traffic alone does not take the whole pool out."""
     bad = bench.keep(Service(sulky))
-    loble = bench.loble(bad, health=quick(failure_threshold=2))
-    for _ in range(20):
+    loble = bench.loble(bad, health=quick(failure_threshold=2), timeouts=SHORT)
+    for _ in range(10):
         visit(loble)
     until(lambda: loble.value("loble_backend_checks_total", result="success") >= 1, "a probe")
     assert loble.value(TRANSITIONS) == 0
@@ -253,11 +254,11 @@ def test_the_last_backend_goes_when_probes_fail_too(bench):
 
 def test_traffic_alone_ejects_at_most_the_share_that_was_allowed(bench):
     bad = [bench.keep(Service(sulky)) for _ in range(4)]
-    loble = bench.loble(*bad, health=quick(failure_threshold=1, probe_interval="1h"))
-    for _ in range(60):
-        visit(loble)
-    until(lambda: loble.value("loble_pool_backends", state="unhealthy") == 2, "half to be out")
-    for _ in range(20):
+    loble = bench.loble(*bad, health=quick(failure_threshold=1, probe_interval="1h"),
+                        timeouts=SHORT)
+    until(lambda: visit(loble) and loble.value("loble_pool_backends", state="unhealthy") == 2,
+          "half to be out")
+    for _ in range(10):
         visit(loble)
     assert loble.value("loble_pool_backends", state="healthy") == 2
 
