@@ -41,6 +41,7 @@ def test_a_reset_by_the_backend_reaches_the_client_as_a_reset(bench, way):
 def test_a_reset_in_silence_is_passed_on_both_ways(bench, way):
     line = bench.line(way)
     client, backend = line.open()
+    line.loble.wait_value("loble_backend_connections_total", 1)
     client.reset()
     assert backend.rest() == (b"", RESET)
     client, backend = line.open()
@@ -82,6 +83,18 @@ def test_what_the_client_sent_before_its_reset_is_delivered_first(bench, way, si
     client.reset()
     line.loble.wait_value("loble_listener_received_bytes_total", size)
     assert backend.rest() == (data(size), RESET)
+
+
+@every_tcp_way
+def test_a_client_that_resets_at_once_never_looks_like_one_that_finished(bench, way):
+    """Whatever the moment: before, amid or after the connect to the backend."""
+    line = bench.line(way)
+    for _ in range(60):
+        line.loble.connect().reset()
+    line.loble.wait_value("loble_listener_connections_total", 60)
+    line.loble.wait_value("loble_listener_connections_active", 0)
+    while not line.backend.accepts_nothing(0.1):
+        assert line.backend.peers[-1].rest() == (b"", RESET)
 
 
 def test_a_reader_that_is_far_behind_gets_all_that_came_before_the_reset(bench):
