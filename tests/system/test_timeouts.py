@@ -77,6 +77,22 @@ def test_a_peer_that_never_reads_is_let_go_when_nothing_progresses(bench):
 def test_a_slow_reader_that_makes_progress_is_not_idle(bench):
     line = bench.line(receive_buffer=1 << 15, timeouts={"idle": "1s"})
     client, backend = line.open(send_buffer=1 << 15)
+    size = 8 << 20
+    upload = client.sending(data(size), finish=True)
+    got, start = b"", time.monotonic()
+    while elapsed(start) < 4:  # takes a little all the time, from the first moment on
+        got += backend.receive(20_000)
+        time.sleep(0.05)
+    assert len(got) < size
+    rest = backend.rest()
+    assert rest.how == END
+    assert got + rest.data == data(size)
+    upload.result()
+
+
+def test_a_slow_reader_gets_what_the_kernel_has_taken_before_the_session_fell_idle(bench):
+    line = bench.line(receive_buffer=1 << 15, timeouts={"idle": "1s"})
+    client, backend = line.open(send_buffer=1 << 15)
     sent = client.stuff(0.3, limit=2 << 20)  # taken at once: no second without a byte
     finishing = Background(client.finish)
     got, start = 0, time.monotonic()
