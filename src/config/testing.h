@@ -23,6 +23,9 @@ static inline char *written_by(void (*write)(FILE *file))
 	assert_non_null(file);
 	write(file);
 	assert_int_equal(fclose(file), 0);
+	if (text == NULL) {
+		abort(); /* a stream that was closed in order has left its text */
+	}
 	return text;
 }
 
@@ -36,6 +39,9 @@ __attribute__((noinline, unused)) static char *messages_of(const struct diag *di
 	assert_non_null(file);
 	diag_print(diag, file);
 	assert_int_equal(fclose(file), 0);
+	if (text == NULL) {
+		abort(); /* a stream that was closed in order has left its text */
+	}
 	return text;
 }
 
