@@ -271,3 +271,29 @@ def test_an_address_in_use_is_78_from_the_command_line_too(bench, run):
     done = run("--listen", taken.address, "--backend", net.free_tcp4())
     assert done.returncode == REFUSED
     assert str(taken.address.port) in done.stderr
+
+
+def test_init_writes_a_file_that_is_valid_and_never_overwrites_one(run, tmp_path):
+    file = tmp_path / "new.toml"
+    done = run("init", file)
+    assert done.returncode == 0 and str(file) in done.stdout
+    assert run("check", file).returncode == 0
+    before = file.read_text()
+    again = run("init", file)
+    assert again.returncode == 78 and "exists already" in again.stderr
+    assert file.read_text() == before
+    nowhere = run("init", tmp_path / "no" / "such" / "folder.toml")
+    assert nowhere.returncode == 74 and "cannot be written" in nowhere.stderr
+    assert run("init").stdout == before
+
+
+def test_config_prints_the_reference_and_a_schema(run):
+    reference = run("config", "reference")
+    assert reference.returncode == 0
+    assert "[pools.NAME]" in reference.stdout and "failure_threshold" in reference.stdout
+    schema = run("config", "schema")
+    assert schema.returncode == 0
+    assert {"listener", "listeners", "pools", "backends"} <= set(
+        json.loads(schema.stdout)["properties"])
+    wrong = run("config", "refrence")
+    assert wrong.returncode == USAGE and "refrence" in wrong.stderr
