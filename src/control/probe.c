@@ -30,41 +30,17 @@ uint64_t probe_jitter(struct rng *rng, uint64_t delay_ns)
 	return delay_ns / 1000 * (1000 - 10 * JITTER_PERCENT + permille);
 }
 
-/*
- * A UNIX socket says EAGAIN when its queue is full: somebody is there, but does not accept. A
- * socket file that is gone is as good as a closed port.
- */
 enum check_result probe_classify(int code)
 {
-	switch (code) {
-	case 0:
-		return CHECK_SUCCESS;
-	case ECONNREFUSED:
-	case ECONNRESET:
-	case ENOENT:
-		return CHECK_REFUSED;
-	case ETIMEDOUT:
-	case EHOSTUNREACH:
-	case EHOSTDOWN:
-	case EAGAIN:
-		return CHECK_TIMEOUT;
-	default:
-		return CHECK_ERROR;
-	}
-}
+	static const enum check_result results[FAILURE_REASON_COUNT] = {
+		[FAILURE_REFUSED] = CHECK_REFUSED,
+		[FAILURE_TIMEOUT] = CHECK_TIMEOUT,
+		[FAILURE_UNREACHABLE] = CHECK_TIMEOUT, /* nobody answered us */
+		[FAILURE_RESET] = CHECK_REFUSED,
+		[FAILURE_RESOURCE] = CHECK_ERROR,
+	};
 
-static const char *reason_of(int code, enum check_result result)
-{
-	if (code == EHOSTUNREACH || code == EHOSTDOWN) {
-		return failure_reason_name(FAILURE_UNREACHABLE);
-	}
-	if (code == ECONNRESET) {
-		return failure_reason_name(FAILURE_RESET);
-	}
-	if (result == CHECK_ERROR) {
-		return failure_reason_name(FAILURE_RESOURCE);
-	}
-	return check_result_name(result);
+	return code == 0 ? CHECK_SUCCESS : results[failure_reason_of_errno(code)];
 }
 
 static void close_socket(struct prober *prober, struct probe *probe)
@@ -123,7 +99,7 @@ static void tell(struct prober *prober, struct probe *probe, int code, uint64_t 
 	const enum check_result result = probe_classify(code);
 	const struct probe_outcome outcome = {
 		.result = result,
-		.reason = result == CHECK_SUCCESS ? NULL : reason_of(code, result),
+		.reason = code == 0 ? NULL : failure_reason_name(failure_reason_of_errno(code)),
 		.started_ns = probe->started_ns,
 		.now_ns = now_ns,
 	};

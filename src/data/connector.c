@@ -51,32 +51,6 @@ void connector_forget(struct worker *worker, uint32_t index)
 	}
 }
 
-/* How an errno of connect() is counted. */
-static enum failure_reason reason_of(int error)
-{
-	switch (error) {
-	case ECONNREFUSED:
-	case ENOENT: /* the path of a UNIX socket is gone */
-	case ENOTSOCK:
-	case EPROTOTYPE:
-		return FAILURE_REFUSED;
-	case ETIMEDOUT:
-	case EAGAIN: /* the queue of a UNIX socket is full */
-		return FAILURE_TIMEOUT;
-	case EHOSTUNREACH:
-	case EHOSTDOWN:
-	case ENONET:
-		return FAILURE_UNREACHABLE;
-	case ECONNRESET:
-	case ECONNABORTED:
-	case EPIPE:
-	case EPROTO:
-		return FAILURE_RESET;
-	default: /* ports, descriptors, memory, routes, rights: our own trouble */
-		return FAILURE_RESOURCE;
-	}
-}
-
 /* The next backend would fail the same way: only time helps. */
 static bool is_exhaustion(int error)
 {
@@ -177,7 +151,7 @@ static void on_failure(struct worker *worker, uint32_t index, int error)
 	struct session_record *record = &worker->records[index];
 	struct attempt *attempt = attempt_of(worker, index);
 	const struct snapshot_pool *pool = snapshot_pool(worker_snapshot(worker), record->pool);
-	const enum failure_reason reason = reason_of(error);
+	const enum failure_reason reason = failure_reason_of_errno(error);
 	const uint32_t slot = record->slot;
 
 	report_failure(worker, index, slot, reason);

@@ -12,8 +12,6 @@
 #include "data/session_end.h"
 #include "data/worker.h"
 
-static const uint64_t AGED_NS = 1000 * 1000000ULL;
-
 /* IPv6, or IPv4 mapped into it, and the port; both in network order. */
 static void keep_address(struct session_record *record, const struct sockaddr_any *address)
 {
@@ -122,7 +120,7 @@ void session_opened(struct worker *worker, uint32_t index)
 	}
 	atomic_signal_fence(memory_order_release);
 	atomic_store_explicit(&record->state, RECORD_OPEN, memory_order_relaxed);
-	deadlines_set(&worker->deadlines, index, worker->now_ns + AGED_NS);
+	deadlines_set(&worker->deadlines, index, worker->now_ns + SESSION_AGED_NS);
 	session_resume(worker, index);
 }
 

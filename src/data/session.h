@@ -20,6 +20,9 @@
 struct sockaddr_any;
 struct worker;
 
+/* Once open for so long, a backend has proved itself and a session is worth its cookies. */
+static const uint64_t SESSION_AGED_NS = 1000 * 1000000ULL;
+
 /* Zero is free, so a record that nobody set up cannot pass for a session. */
 enum session_phase {
 	SESSION_FREE = 0,

@@ -12,7 +12,6 @@
 
 enum { BOTH_SIDES = 1 << SIDE_CLIENT | 1 << SIDE_BACKEND };
 
-static const uint64_t AGED_NS = 1000 * 1000000ULL;          /* as in session.c */
 static const uint64_t LINGER_QUIET_NS = 5 * 1000000000ULL;  /* without a byte */
 static const uint64_t LINGER_TOTAL_NS = 30 * 1000000000ULL; /* in all */
 static const uint64_t RESET_POLL_NS = 16 * 1000000ULL;      /* has it been acknowledged? */
@@ -276,7 +275,7 @@ void session_end_watch_idle(struct worker *worker, uint32_t index)
 		return;
 	}
 	/* A young session first comes of age: that deadline is set, and not far. */
-	if (session->aged || next_ns < worker->now_ns + AGED_NS) {
+	if (session->aged || next_ns < worker->now_ns + SESSION_AGED_NS) {
 		deadlines_set(&worker->deadlines, index, next_ns);
 	}
 }

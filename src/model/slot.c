@@ -1,6 +1,7 @@
 #include "model/slot.h"
 
 #include <assert.h>
+#include <errno.h>
 
 enum { US = 1000, MS = 1000 * US };
 
@@ -143,4 +144,29 @@ const char *accept_error_name(enum accept_error error)
 {
 	assert(error < ACCEPT_ERROR_COUNT);
 	return accept_names[error];
+}
+
+enum failure_reason failure_reason_of_errno(int code)
+{
+	switch (code) {
+	case ECONNREFUSED:
+	case ENOENT: /* the path of a UNIX socket is gone */
+	case ENOTSOCK:
+	case EPROTOTYPE:
+		return FAILURE_REFUSED;
+	case ETIMEDOUT:
+	case EAGAIN: /* the queue of a UNIX socket is full: somebody is there, but does not accept */
+		return FAILURE_TIMEOUT;
+	case EHOSTUNREACH:
+	case EHOSTDOWN:
+	case ENONET:
+		return FAILURE_UNREACHABLE;
+	case ECONNRESET:
+	case ECONNABORTED:
+	case EPIPE:
+	case EPROTO:
+		return FAILURE_RESET;
+	default: /* ports, descriptors, memory, routes, rights: our own trouble */
+		return FAILURE_RESOURCE;
+	}
 }

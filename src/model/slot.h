@@ -112,6 +112,9 @@ const char *close_reason_name(enum close_reason reason);
 const char *reject_reason_name(enum reject_reason reason);
 const char *accept_error_name(enum accept_error error); /* "EMFILE", ..., "other" */
 
+/* How an errno (> 0) of connect() is counted, for sessions and probes alike. */
+enum failure_reason failure_reason_of_errno(int code);
+
 /* What each kind of entry begins with. Written by control. */
 struct identity {
 	_Atomic uint32_t used; /* 0: free; else the generation of this use, never 0 */

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,6 +59,43 @@ static void the_words_are_those_of_the_metrics(void **state)
 	assert_string_equal(accept_error_name(ACCEPT_OTHER), "other");
 }
 
+/* Every errno that Linux has: the listed ones count against the backend, all others never do. */
+static void an_errno_of_connect_has_one_reason(void **state)
+{
+	static const struct {
+		int code;
+		enum failure_reason reason;
+	} rows[] = {
+		{ECONNREFUSED, FAILURE_REFUSED},
+		{ENOENT, FAILURE_REFUSED},
+		{ENOTSOCK, FAILURE_REFUSED},
+		{EPROTOTYPE, FAILURE_REFUSED},
+		{ETIMEDOUT, FAILURE_TIMEOUT},
+		{EAGAIN, FAILURE_TIMEOUT},
+		{EHOSTUNREACH, FAILURE_UNREACHABLE},
+		{EHOSTDOWN, FAILURE_UNREACHABLE},
+		{ENONET, FAILURE_UNREACHABLE},
+		{ECONNRESET, FAILURE_RESET},
+		{ECONNABORTED, FAILURE_RESET},
+		{EPIPE, FAILURE_RESET},
+		{EPROTO, FAILURE_RESET},
+	};
+
+	(void)state;
+	for (int code = 1; code < 4096; code++) {
+		enum failure_reason expected = FAILURE_RESOURCE;
+
+		for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+			expected = rows[i].code == code ? rows[i].reason : expected;
+		}
+		if (failure_reason_of_errno(code) != expected) {
+			fail_msg("%s is %s, not %s", strerrordesc_np(code),
+				failure_reason_name(failure_reason_of_errno(code)),
+				failure_reason_name(expected));
+		}
+	}
+}
+
 /* Two writers on one cache line would slow each other down. */
 static void what_workers_write_is_apart(void **state)
 {
@@ -73,6 +111,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(buckets_rise),
 		cmocka_unit_test(the_words_are_those_of_the_metrics),
+		cmocka_unit_test(an_errno_of_connect_has_one_reason),
 		cmocka_unit_test(what_workers_write_is_apart),
 	};
 
