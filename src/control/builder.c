@@ -49,6 +49,41 @@ static void fill_backends(const struct builder_pool *input, struct snapshot_back
 	}
 }
 
+/* The text of the address in the arena; NULL when there is no memory. */
+static const char *text_of(const struct address *address, struct arena *arena)
+{
+	char text[ADDRESS_HOST_MAX + 8];
+
+	return arena_strdup(arena, address_text(address, text));
+}
+
+/* Returns false when there is no memory. */
+static bool fill_members(
+	const struct builder_pool *input, struct snapshot_pool *pool, struct arena *arena)
+{
+	const uint32_t count = input->config->backend_count;
+	struct snapshot_member *members = arena_alloc_array(arena, count, sizeof *members);
+
+	if (members == NULL) {
+		return false;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		const struct config_backend *backend = &input->config->backends[i];
+
+		members[i] = (struct snapshot_member){
+			.slot = input->backends[i].slot,
+			.max_connections = backend->max_connections,
+			.address = text_of(&backend->address, arena),
+		};
+		if (members[i].address == NULL) {
+			return false;
+		}
+	}
+	pool->member_count = count;
+	pool->members = members;
+	return true;
+}
+
 static bool has_limit(const struct config_pool *config)
 {
 	for (uint32_t i = 0; i < config->backend_count; i++) {
@@ -75,6 +110,7 @@ static const struct snapshot_pool *build_pool(const struct builder_pool *input, 
 	*pool = (struct snapshot_pool){
 		.id = input->id,
 		.name = name,
+		.algorithm_name = input->algorithm->name,
 		.algorithm = input->algorithm,
 		.retries = config->retries,
 		.on_unhealthy = on_unhealthy_of[config->on_unhealthy],
@@ -86,6 +122,9 @@ static const struct snapshot_pool *build_pool(const struct builder_pool *input, 
 		.backend_count = takers,
 		.backends = backends,
 	};
+	if (!fill_members(input, pool, arena)) {
+		return NULL;
+	}
 	if (takers > 0) {
 		pool->schedule = input->algorithm->prepare(pool, arena);
 		if (pool->schedule == NULL) {
@@ -101,14 +140,16 @@ static const struct snapshot_listener *build_listener(
 	const struct config_listener *config = input->config;
 	struct snapshot_listener *listener = arena_alloc(arena, sizeof *listener);
 	const char *name = arena_strdup(arena, config->name);
+	const char *address = text_of(&config->address, arena);
 
-	if (listener == NULL || name == NULL) {
+	if (listener == NULL || name == NULL || address == NULL) {
 		return NULL;
 	}
 	*listener = (struct snapshot_listener){
 		.id = input->id,
 		.pool = input->pool,
 		.name = name,
+		.address = address,
 		.idle_ns = config->idle_ms * NS_PER_MS,
 		.half_close_ns = config->half_close_ms * NS_PER_MS,
 		.max_connections = config->max_connections,
@@ -201,6 +242,25 @@ static bool same_backend(const struct snapshot_backend *a, const struct snapshot
 		a->max_connections == b->max_connections && same_address(&a->address, &b->address);
 }
 
+static bool same_member(const struct snapshot_member *a, const struct snapshot_member *b)
+{
+	return a->slot == b->slot && a->max_connections == b->max_connections &&
+		strcmp(a->address, b->address) == 0;
+}
+
+static bool same_members(const struct snapshot_pool *a, const struct snapshot_pool *b)
+{
+	if (a->member_count != b->member_count) {
+		return false;
+	}
+	for (uint32_t i = 0; i < a->member_count; i++) {
+		if (!same_member(&a->members[i], &b->members[i])) {
+			return false;
+		}
+	}
+	return true;
+}
+
 /* The schedule follows from the backends and the algorithm. */
 static bool same_pool(const struct snapshot_pool *a, const struct snapshot_pool *b)
 {
@@ -219,7 +279,7 @@ static bool same_pool(const struct snapshot_pool *a, const struct snapshot_pool 
 			return false;
 		}
 	}
-	return true;
+	return same_members(a, b);
 }
 
 static bool same_listener(const struct snapshot_listener *a, const struct snapshot_listener *b)
@@ -229,7 +289,8 @@ static bool same_listener(const struct snapshot_listener *a, const struct snapsh
 	}
 	return a->id == b->id && a->pool == b->pool && a->idle_ns == b->idle_ns &&
 		a->half_close_ns == b->half_close_ns && a->max_connections == b->max_connections &&
-		a->max_buffered == b->max_buffered && strcmp(a->name, b->name) == 0;
+		a->max_buffered == b->max_buffered && strcmp(a->name, b->name) == 0 &&
+		strcmp(a->address, b->address) == 0;
 }
 
 bool builder_same(const struct snapshot *a, const struct snapshot *b)

@@ -88,13 +88,41 @@ static void all_that_the_data_plane_needs_is_there(void **state)
 	assert_int_equal(sockaddr_port(&pool->backends[0].address), 2);
 	assert_int_equal(pool->backends[1].max_connections, 9);
 	assert_int_equal(pool->backends[1].address.generic.sa_family, AF_UNIX);
+	assert_string_equal(pool->algorithm_name, "random");
 	listener = snapshot_listener(snapshot, fixture.registry.listeners[0].id);
 	assert_string_equal(listener->name, "in");
+	assert_string_equal(listener->address, "127.0.0.1:9000");
 	assert_int_equal(listener->pool, pool->id);
 	assert_int_equal(listener->idle_ns, 7000000000);
 	assert_int_equal(listener->half_close_ns, 0);
 	assert_int_equal(listener->max_connections, 12);
 	assert_false(pool_named(&fixture, snapshot, "one")->limited);
+	snapshot_free(snapshot);
+	test_end(&fixture);
+}
+
+static void all_that_is_configured_is_shown_in_its_order(void **state)
+{
+	static const char *const addresses[] = {"127.0.0.1:2", "unix:/run/b.sock", "127.0.0.1:3"};
+	struct fixture fixture;
+	struct snapshot *snapshot;
+	const struct snapshot_pool *pool;
+
+	(void)state;
+	test_begin(&fixture, text);
+	for (uint32_t i = 0; i < fixture.registry.backend_count; i++) {
+		test_feed(&fixture, i, SIGNAL_PROBE_FAILURE);
+	}
+	snapshot = registry_build(&fixture.registry, 1);
+	pool = pool_named(&fixture, snapshot, "two");
+	assert_int_equal(pool->member_count, 3);
+	for (uint32_t i = 0; i < pool->member_count; i++) {
+		const uint32_t backend = in_two(&fixture, i);
+
+		assert_string_equal(pool->members[i].address, addresses[i]);
+		assert_int_equal(pool->members[i].slot, fixture.registry.backends[backend].slot);
+	}
+	assert_int_equal(pool->members[1].max_connections, 9);
 	snapshot_free(snapshot);
 	test_end(&fixture);
 }
@@ -210,6 +238,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_that_the_data_plane_needs_is_there),
+		cmocka_unit_test(all_that_is_configured_is_shown_in_its_order),
 		cmocka_unit_test(fallback_has_all_that_may_take_sessions_or_none),
 		cmocka_unit_test(only_the_version_may_differ),
 		cmocka_unit_test(every_field_counts),

@@ -31,9 +31,17 @@ struct snapshot_backend {
 	uint32_t max_connections; /* 0: none */
 };
 
+/* A configured backend, whether it takes sessions or not: for those who show the pool. */
+struct snapshot_member {
+	uint32_t slot;
+	uint32_t max_connections; /* 0: none */
+	const char *address;      /* as configured: a name stays a name */
+};
+
 struct snapshot_pool {
 	uint32_t id; /* index of its pool_entry in shared memory */
 	const char *name;
+	const char *algorithm_name;
 	const struct balance_algorithm *algorithm;
 	uint32_t retries;
 	enum on_unhealthy on_unhealthy;
@@ -45,12 +53,15 @@ struct snapshot_pool {
 	uint32_t backend_count; /* 0: refuse */
 	const struct snapshot_backend *backends;
 	const void *schedule; /* what the algorithm prepared; its own type */
+	uint32_t member_count;
+	const struct snapshot_member *members; /* in the order of the configuration */
 };
 
 struct snapshot_listener {
 	uint32_t id;   /* index of its listener_entry in shared memory */
 	uint32_t pool; /* index of a pool_entry: snapshot_pool() */
 	const char *name;
+	const char *address;      /* as configured */
 	uint64_t idle_ns;         /* 0: off */
 	uint64_t half_close_ns;   /* 0: off */
 	uint32_t max_connections; /* 0: none */
