@@ -306,6 +306,17 @@ static void count_connected(struct worker *worker, uint32_t slot, uint64_t took_
 	counter_add(&counters->established, 1);
 }
 
+/* A client that was reset while it waited: what accept() has said of it. */
+static struct sockaddr_any remembered_client(const struct session_record *record)
+{
+	struct sockaddr_any address = {.length = sizeof address.ip6};
+
+	address.ip6.sin6_family = AF_INET6;
+	memcpy(&address.ip6.sin6_addr, record->client_address, 16);
+	memcpy(&address.ip6.sin6_port, record->client_address + 16, 2);
+	return address;
+}
+
 /* Says who the client is. The socket is new, so all of it fits, or something is very wrong. */
 static int send_header(struct worker *worker, uint32_t index)
 {
@@ -320,11 +331,11 @@ static int send_header(struct worker *worker, uint32_t index)
 	if (pool == NULL || pool->proxy_protocol == PROXY_PROTOCOL_OFF) {
 		return 0;
 	}
-	if (getpeername(record->fd[SIDE_CLIENT], &source.generic, &source.length) < 0 ||
-		getsockname(record->fd[SIDE_CLIENT], &destination.generic, &destination.length) <
-			0) {
-		source.generic.sa_family = AF_UNSPEC; /* the client is gone: it is seen soon */
+	if (getsockname(record->fd[SIDE_CLIENT], &destination.generic, &destination.length) < 0) {
 		destination.generic.sa_family = AF_UNSPEC;
+	}
+	if (getpeername(record->fd[SIDE_CLIENT], &source.generic, &source.length) < 0) {
+		source = remembered_client(record);
 	}
 	length = proxy_header_write(pool->proxy_protocol, &source, &destination, header);
 	n = send(record->fd[SIDE_BACKEND], header, length, MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -184,17 +184,28 @@ void session_resume(struct worker *worker, uint32_t index)
 	}
 }
 
-/* The client's socket while there is no backend yet. */
+/*
+ * The client's socket while there is no backend yet. A FIN is no reason to stop: a request may have
+ * come before it. Neither is a reset while there are bytes from before it: they are delivered, and
+ * then it is passed on. It is kept in mind here, as the socket tells it once and reads as an orderly
+ * end afterwards.
+ */
 static void on_waiting_client(struct worker *worker, uint32_t index)
 {
 	struct session *session = &worker->sessions[index];
-	const bool local = (worker->records[index].flags & RECORD_LOCAL_CLIENT) != 0;
+	struct session_record *record = &worker->records[index];
 
-	/* Its FIN alone is no reason to stop: it may have sent a request before. */
-	if ((session->side[SIDE_CLIENT] & SIDE_BROKEN) != 0 && !local) {
+	if ((session->side[SIDE_CLIENT] & SIDE_BROKEN) == 0 ||
+		(record->flags & RECORD_LOCAL_CLIENT) != 0) {
+		return;
+	}
+	if (socket_unread(record->fd[SIDE_CLIENT]) == 0) {
 		session_blame(session, CLOSED_BY_CLIENT, CLOSE_RESET);
 		session_close(worker, index, 1 << SIDE_BACKEND);
+		return;
 	}
+	session->side[SIDE_CLIENT] |= SIDE_RESET;
+	record->flags |= RECORD_RESET_CLIENT;
 }
 
 static uint8_t flags_of(uint32_t events)

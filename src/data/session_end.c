@@ -88,6 +88,18 @@ static void note_reset(struct session *session, enum side side)
 	session->reason = CLOSE_RESET;
 }
 
+/*
+ * The client had finished and was reset since: it takes no answer, so the backend need not work on
+ * one. Not the other way round: a backend that has answered and ended in order may well reset what
+ * the client still sends, and its answer is whole.
+ */
+static bool client_has_left(const struct session *session, const struct session_record *record)
+{
+	return ended(session, SIDE_CLIENT, DIRECTION_ENDED) &&
+		(session->side[SIDE_CLIENT] & SIDE_BROKEN) != 0 &&
+		(record->flags & RECORD_LOCAL_CLIENT) == 0;
+}
+
 bool session_end_check(struct worker *worker, uint32_t index, bool first)
 {
 	struct session *session = &worker->sessions[index];
@@ -102,6 +114,11 @@ bool session_end_check(struct worker *worker, uint32_t index, bool first)
 	if (ended(session, SIDE_CLIENT, DIRECTION_ENDED) &&
 		ended(session, SIDE_BACKEND, DIRECTION_ENDED)) {
 		session_close(worker, index, 0);
+		return true;
+	}
+	if (client_has_left(session, &worker->records[index])) {
+		note_reset(session, SIDE_CLIENT);
+		start_reset(worker, index, SIDE_BACKEND);
 		return true;
 	}
 	for (int side = 0; side < SIDE_COUNT; side++) {

@@ -8,8 +8,6 @@
 
 enum { BULK_BYTES = 4 * 1024 * 1024 };
 
-static const uint64_t MS_NS = 1000000;
-
 static const struct rig_options plain = {.retries = 2, .backend_count = 1};
 
 /* Byte `i` of a stream: no period that a lost or doubled block would keep. */
@@ -142,55 +140,6 @@ static void bulk_arrives_whole_from_a_local_client(void **state)
 
 	(void)state;
 	bulk_arrives_whole(&options);
-}
-
-static void a_reset_by_the_client_reaches_the_backend_after_its_bytes(void **state)
-{
-	struct rig rig;
-	char text[5];
-	int client;
-	int backend;
-	struct access_record record;
-
-	(void)state;
-	rig_start(&rig, &plain);
-	client = rig_connect(&rig);
-	rig_write(client, "bytes", 5);
-	backend = rig_accept(&rig, 0);
-	rig_read(backend, text, 5);
-	rig_reset(client);
-	rig_expect_reset(backend);
-	(void)close(backend);
-	record = rig_wait_access(&rig);
-	assert_int_equal(record.by, CLOSED_BY_CLIENT);
-	assert_int_equal(record.reason, CLOSE_RESET);
-	rig_stop(&rig);
-}
-
-static void a_reset_by_the_backend_reaches_the_client_after_its_bytes(void **state)
-{
-	struct rig rig;
-	char text[6];
-	int client;
-	int backend;
-	struct access_record record;
-
-	(void)state;
-	rig_start(&rig, &plain);
-	client = rig_connect(&rig);
-	rig_write(client, "unread", 6);
-	backend = rig_accept(&rig, 0);
-	rig_read(backend, text, 1);
-	rig_write(backend, "answer", 6);
-	(void)close(backend); /* with unread input: a reset */
-	rig_read(client, text, 6);
-	assert_memory_equal(text, "answer", 6);
-	rig_expect_reset(client);
-	(void)close(client);
-	record = rig_wait_access(&rig);
-	assert_int_equal(record.by, CLOSED_BY_BACKEND);
-	assert_int_equal(record.reason, CLOSE_RESET);
-	rig_stop(&rig);
 }
 
 static void an_early_answer_reaches_a_client_that_still_sends(void **state)
@@ -331,45 +280,6 @@ static void with_no_time_left_the_client_is_reset(void **state)
 	rig_stop(&rig);
 }
 
-static void an_idle_session_is_ended_in_order(void **state)
-{
-	const struct rig_options options = {.backend_count = 1, .idle_ns = 200 * MS_NS};
-	struct rig rig;
-	int client;
-	int backend;
-
-	(void)state;
-	rig_start(&rig, &options);
-	client = rig_connect(&rig);
-	backend = rig_accept(&rig, 0);
-	rig_expect_end(client);
-	rig_expect_end(backend);
-	(void)close(client);
-	(void)close(backend);
-	assert_int_equal(rig_wait_access(&rig).reason, CLOSE_IDLE_TIMEOUT);
-	rig_stop(&rig);
-}
-
-static void a_half_closed_session_has_a_limit_of_its_own(void **state)
-{
-	const struct rig_options options = {.backend_count = 1, .half_close_ns = 200 * MS_NS};
-	struct rig rig;
-	int client;
-	int backend;
-
-	(void)state;
-	rig_start(&rig, &options);
-	client = rig_connect(&rig);
-	backend = rig_accept(&rig, 0);
-	assert_int_equal(shutdown(client, SHUT_WR), 0);
-	rig_expect_end(backend);
-	rig_expect_end(client);
-	(void)close(client);
-	(void)close(backend);
-	assert_int_equal(rig_wait_access(&rig).reason, CLOSE_HALF_CLOSE_TIMEOUT);
-	rig_stop(&rig);
-}
-
 static void past_the_limit_of_the_listener_clients_are_reset(void **state)
 {
 	const struct rig_options options = {.backend_count = 1, .max_connections = 1};
@@ -493,30 +403,6 @@ static void what_is_queued_is_served_at_the_stop(void **state)
 	rig_stop(&rig);
 }
 
-static void an_early_reset_is_passed_on_and_counts_against_the_backend(void **state)
-{
-	struct rig rig;
-	struct evidence evidence;
-	int client;
-	int backend;
-
-	(void)state;
-	rig_start(&rig, &plain);
-	client = rig_connect(&rig);
-	backend = rig_accept(&rig, 0);
-	rig_wait_counter(&shm_slot_counters(&rig.shm, 0, 0)->established, 1);
-	rig_reset(backend);
-	rig_expect_reset(client);
-	(void)close(client);
-	assert_int_equal(rig_wait_access(&rig).tries, 1);
-	assert_int_equal(
-		counter_get(&shm_slot_counters(&rig.shm, 0, 0)->failures[FAILURE_RESET]), 1);
-	assert_true(evidence_pop(&rig.shm.evidence[0], &evidence));
-	assert_int_equal(evidence.kind, EVIDENCE_FAILURE);
-	assert_int_equal(evidence.reason, FAILURE_RESET);
-	rig_stop(&rig);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -524,22 +410,17 @@ int main(void)
 		cmocka_unit_test(bulk_arrives_whole_over_tcp),
 		cmocka_unit_test(bulk_arrives_whole_at_a_local_backend),
 		cmocka_unit_test(bulk_arrives_whole_from_a_local_client),
-		cmocka_unit_test(a_reset_by_the_client_reaches_the_backend_after_its_bytes),
-		cmocka_unit_test(a_reset_by_the_backend_reaches_the_client_after_its_bytes),
 		cmocka_unit_test(an_early_answer_reaches_a_client_that_still_sends),
 		cmocka_unit_test(urgent_data_is_forwarded_in_line),
 		cmocka_unit_test(a_dead_backend_costs_no_client_an_error),
 		cmocka_unit_test(a_lone_backend_that_comes_back_costs_no_error),
 		cmocka_unit_test(without_a_backend_the_client_is_reset),
 		cmocka_unit_test(with_no_time_left_the_client_is_reset),
-		cmocka_unit_test(an_idle_session_is_ended_in_order),
-		cmocka_unit_test(a_half_closed_session_has_a_limit_of_its_own),
 		cmocka_unit_test(past_the_limit_of_the_listener_clients_are_reset),
 		cmocka_unit_test(at_the_limit_of_a_backend_the_other_one_serves),
 		cmocka_unit_test(a_backend_is_told_who_the_client_is),
 		cmocka_unit_test(cutting_a_slot_resets_both_sides),
 		cmocka_unit_test(what_is_queued_is_served_at_the_stop),
-		cmocka_unit_test(an_early_reset_is_passed_on_and_counts_against_the_backend),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -309,6 +309,13 @@ uint32_t socket_unacknowledged(int fd)
 	return ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (uint32_t)bytes : 0;
 }
 
+uint32_t socket_unread(int fd)
+{
+	int bytes = 0;
+
+	return ioctl(fd, SIOCINQ, &bytes) == 0 && bytes > 0 ? (uint32_t)bytes : 0;
+}
+
 uint64_t socket_cookie(int fd)
 {
 	uint64_t cookie = 0;

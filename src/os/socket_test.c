@@ -243,7 +243,7 @@ static void a_reset_on_close_reaches_the_peer(void **state)
 	struct listen_spec spec = at_loopback(0);
 	const struct connect_spec plain = {.keepalive_s = 0};
 	struct sockaddr_any address;
-	char byte;
+	char bytes[8];
 	int listener;
 	int client;
 	int accepted;
@@ -257,10 +257,16 @@ static void a_reset_on_close_reaches_the_peer(void **state)
 	accepted = accept4(listener, NULL, NULL, 0);
 	assert_true(option_of(accepted, SOL_SOCKET, SO_RCVBUF) <= 65536);
 	assert_int_equal(socket_unacknowledged(accepted), 0);
+	assert_int_equal(socket_unread(client), 0);
+	assert_int_equal(send(accepted, "abc", 3, 0), 3);
+	assert_true(wait_for(client, POLLIN) != 0);
+	assert_int_equal(socket_unread(client), 3);
 	socket_reset_on_close(accepted);
 	socket_close(accepted);
-	assert_true(wait_for(client, POLLIN) != 0);
-	assert_int_equal(recv(client, &byte, 1, 0), -1);
+	assert_true(wait_for(client, POLLHUP) != 0);
+	assert_int_equal(socket_unread(client), 3); /* a reset takes nothing back */
+	assert_int_equal(recv(client, bytes, sizeof bytes, 0), 3);
+	assert_int_equal(recv(client, bytes, sizeof bytes, 0), -1);
 	assert_int_equal(errno, ECONNRESET);
 	socket_close(client);
 	socket_close(listener);

@@ -76,13 +76,76 @@ def test_what_the_backend_sent_before_its_reset_is_delivered_first(bench, way, s
 def test_what_the_client_sent_before_its_reset_is_delivered_first(bench, way, size):
     line = bench.line(way)
     client, backend = line.open()
-    # A client that resets before its backend is connected in Loble's eyes is only let go.
-    line.loble.wait_value("loble_backend_connections_total", 1)
     client.sending(data(size)).result()
     all_acknowledged(client)
     client.reset()
     line.loble.wait_value("loble_listener_received_bytes_total", size)
     assert backend.rest() == (data(size), RESET)
+
+
+def reset_after(client, how):
+    """The client leaves, once all that it said is with Loble's kernel."""
+    all_acknowledged(client)
+    if how == "finish and reset":
+        client.finish()
+    client.reset()
+
+
+both_resets = pytest.mark.parametrize("how", ["reset", "finish and reset"])
+
+
+@both_resets
+def test_what_a_client_sent_before_its_reset_is_delivered_although_the_backend_was_not_yet_connected(
+        bench, how):
+    hole = bench.blackhole()
+    loble = bench.loble(hole, timeouts={"connect": "60s", "connect_total": "60s"})
+    client = loble.connect()
+    client.send(b"sent in time")
+    loble.wait_value("loble_listener_connections_active", 1)
+    reset_after(client, how)
+    found = until(lambda: hole.drain(0.5), "the connection of Loble")
+    assert found[0].rest() == (b"sent in time", RESET)
+    done = loble.wait_value("loble_listener_connections_active", 0)
+    assert done("loble_sessions_closed_total", by="client", reason="reset") == 1
+    assert loble.health(hole.address) == "healthy"
+    for other in found[1:]:
+        other.close()
+
+
+@both_resets
+@pytest.mark.parametrize("way", [TCP, UNIX_BACKEND], ids=str)
+def test_what_a_client_sent_before_its_reset_survives_retries(bench, way, how):
+    backend = bench.manual(way)
+    backend.stop()
+    loble = bench.loble(backend, way=way, listener={"max_connections": 1},
+                        health={"failure_threshold": 1000})
+    client = loble.connect()
+    client.send(data(60_000))
+    loble.wait_value("loble_backend_connect_failures_total", 1, reason="refused")
+    reset_after(client, how)
+    with loble.connect() as second:  # the first one still has its place
+        assert second.rest() == (b"", RESET)
+    backend.start()
+    got = backend.accept().rest()
+    assert got.data == data(60_000)
+    assert got.how == (END if way.backend == "unix" else RESET)
+    loble.wait_value("loble_listener_connections_active", 0)
+    client = bench.keep(loble.connect())
+    client.send(b"there is room again")
+    assert backend.accept().receive(19) == b"there is room again"
+
+
+def test_a_reset_after_a_fin_ends_the_session_although_the_backend_is_silent(bench):
+    line = bench.line()
+    client, backend = line.open()
+    client.send(b"question")
+    client.finish()
+    assert backend.rest() == (b"question", END)
+    client.reset()
+    done = line.loble.wait_value("loble_listener_connections_active", 0)
+    assert done("loble_sessions_closed_total", by="client", reason="reset") == 1
+    with pytest.raises(BrokenPipeError):
+        backend.send(b"answer")
 
 
 @every_tcp_way
