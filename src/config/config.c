@@ -59,17 +59,18 @@ static struct config *parse(struct span text, struct arena *scratch, struct diag
 	return NULL;
 }
 
-struct config *config_load_text(
-	const char *text, size_t length, const char *name, struct diag *diag)
+enum size_rule { SIZE_OF_FILE, SIZE_ANY };
+
+static struct config *load(
+	struct span source, enum size_rule rule, const char *name, struct diag *diag)
 {
-	const struct span source = {text, length};
 	struct arena *scratch = arena_create();
 	struct config *config = NULL;
 
 	diag_begin(diag, name, source);
 	if (scratch == NULL || diag == NULL) {
 		diag_out_of_memory(diag);
-	} else {
+	} else if (rule == SIZE_ANY || source_check_size(source, diag)) {
 		config = parse(source, scratch, diag);
 	}
 	diag_end(diag);
@@ -79,6 +80,17 @@ struct config *config_load_text(
 	}
 	arena_free(scratch);
 	return config;
+}
+
+struct config *config_load_text(
+	const char *text, size_t length, const char *name, struct diag *diag)
+{
+	return load((struct span){text, length}, SIZE_OF_FILE, name, diag);
+}
+
+struct config *config_load_printed(const char *text, size_t length, struct diag *diag)
+{
+	return load((struct span){text, length}, SIZE_ANY, "running configuration", diag);
 }
 
 struct config *config_load_file(const char *path, struct diag *diag)

@@ -138,5 +138,11 @@ struct config *config_load_file(const char *path, struct diag *diag);
 struct config *config_load_text(
 	const char *text, size_t length, const char *name, struct diag *diag);
 
+/*
+ * The same for what config_print() has written (config/print.h): every option of a file that is
+ * just small enough is longer than a file may be.
+ */
+struct config *config_load_printed(const char *text, size_t length, struct diag *diag);
+
 /* NULL is allowed. */
 void config_free(struct config *config);

@@ -3,6 +3,7 @@
 #include "base/array.h"
 #include "base/rng.h"
 #include "base/units.h"
+#include "config/arguments.h"
 #include "config/print.h"
 #include "config/sections.h"
 #include "config/testing.h"
@@ -88,10 +89,22 @@ static void assert_same_config(const struct config *a, const struct config *b)
 	}
 }
 
-/* Prints and loads again: must be the same. */
-static void assert_survives_printing(const char *text)
+static struct config *load_printed(const char *text, size_t length)
 {
-	struct config *config = load_valid(text);
+	struct diag *diag = diag_create();
+	struct config *config = config_load_printed(text, length, diag);
+
+	if (config == NULL) {
+		diag_print(diag, stderr);
+	}
+	diag_free(diag);
+	assert_non_null(config);
+	return config;
+}
+
+/* Prints and loads again: must be the same. */
+static void assert_prints_alike(struct config *config)
+{
 	struct config *again;
 	char *printed = NULL;
 	size_t length = 0;
@@ -99,11 +112,16 @@ static void assert_survives_printing(const char *text)
 
 	config_print(config, file);
 	assert_int_equal(fclose(file), 0);
-	again = load_valid(printed);
+	again = load_printed(printed, length);
 	assert_same_config(config, again);
 	config_free(again);
 	config_free(config);
 	free(printed);
+}
+
+static void assert_survives_printing(const char *text)
+{
+	assert_prints_alike(load_valid(text));
 }
 
 /* --- Random configurations, made from the rows. --- */
@@ -281,6 +299,41 @@ static void both_forms_survive_printing(void **state)
 		"[timeouts]\nconnect = '9s'\nhalf_close = '1ms'\n[metrics]\n");
 }
 
+static void the_command_line_survives_printing(void **state)
+{
+	static const char *const backends[] = {"127.0.0.1:80", "[::1]:81", "unix:/a 'b\"c", "h:1"};
+	struct diag *diag = diag_create();
+	struct config *config = config_from_arguments(":1", backends, ARRAY_COUNT(backends), diag);
+
+	(void)state;
+	assert_non_null(config);
+	diag_free(diag);
+	assert_prints_alike(config);
+}
+
+/* As many backends as there may be, in a file of nearly the size that it may have. */
+static void the_largest_configuration_survives_printing(void **state)
+{
+	char *text = NULL;
+	size_t length = 0;
+	FILE *file = open_memstream(&text, &length);
+
+	(void)state;
+	(void)fprintf(file, "[[listeners]]\naddress = ':1'\n[pools.'%0100d']\nbackends = [\n", 0);
+	for (unsigned i = 0; i < CONFIG_BACKENDS_MAX; i++) {
+		(void)fprintf(
+			file, "{address = '%u.%0*u.example:80', name = '%0127u'},\n", i, 62, i, i);
+		if (i % 2 == 1) {
+			(void)fprintf(file, "# %0350u\n", i);
+		}
+	}
+	(void)fputs("]\n", file);
+	assert_int_equal(fclose(file), 0);
+	assert_true(length > 4000000);
+	assert_survives_printing(text);
+	free(text);
+}
+
 static void numbers_with_a_point_keep_it(void **state)
 {
 	struct config *config = load_valid(WITH_LISTENER WITH_BACKEND "[access_log]\nsample = 0\n");
@@ -301,6 +354,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_configuration_survives_printing),
 		cmocka_unit_test(both_forms_survive_printing),
+		cmocka_unit_test(the_command_line_survives_printing),
+		cmocka_unit_test(the_largest_configuration_survives_printing),
 		cmocka_unit_test(numbers_with_a_point_keep_it),
 	};
 

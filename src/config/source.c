@@ -187,15 +187,20 @@ static bool check_depth(struct span text, struct diag *diag)
 	return true;
 }
 
+bool source_check_size(struct span text, struct diag *diag)
+{
+	if (text.length > SOURCE_BYTES_MAX) {
+		diag_add(diag, DIAG_ERROR, nowhere, "the file is larger than 4 MiB");
+		return false;
+	}
+	return true;
+}
+
 bool source_check(struct span text, struct diag *diag)
 {
 	const size_t valid = utf8_valid_length(text.data, text.length);
 	const size_t nul = span_find(text, '\0');
 
-	if (text.length > SOURCE_BYTES_MAX) {
-		diag_add(diag, DIAG_ERROR, nowhere, "the file is larger than 4 MiB");
-		return false;
-	}
 	if (nul < text.length) {
 		diag_add(diag, DIAG_ERROR, position_at(text, nul),
 			"there is a NUL byte: this is no text file");

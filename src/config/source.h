@@ -25,8 +25,11 @@ enum {
  */
 char *source_read(const char *path, size_t *ret_length, struct diag *diag);
 
+/* Whether the text is short enough for a file; else that goes to `diag`. */
+bool source_check_size(struct span text, struct diag *diag);
+
 /*
- * Whether the text is short enough, UTF-8, free of NUL bytes and shallow enough for the parser,
+ * Whether the text is UTF-8, free of NUL bytes and shallow enough for the parser,
  * which recurses over the parts of a dotted key; the first mistake goes to `diag`.
  */
 bool source_check(struct span text, struct diag *diag);

@@ -190,6 +190,20 @@ static void bytes_that_are_no_text_are_refused(void **state)
 	assert_true(check("", 0, ""));
 }
 
+static void only_so_many_bytes_are_a_file(void **state)
+{
+	struct diag *diag = diag_create();
+	const struct span small = {"", SOURCE_BYTES_MAX};
+	const struct span large = {"", SOURCE_BYTES_MAX + 1};
+
+	(void)state;
+	assert_true(source_check_size(small, diag));
+	assert_int_equal(diag_errors(diag), 0);
+	assert_false(source_check_size(large, diag));
+	assert_int_equal(diag_errors(diag), 1);
+	diag_free(diag);
+}
+
 static void long_lines_are_refused(void **state)
 {
 	char *text = malloc(10 << 20);
@@ -199,7 +213,6 @@ static void long_lines_are_refused(void **state)
 	assert_true(check(text, SOURCE_LINE_MAX, ""));
 	assert_false(
 		check(text, SOURCE_LINE_MAX + 1, ":1:1: error: the line is longer than 16 KiB"));
-	assert_false(check(text, 10 << 20, "larger than 4 MiB"));
 	text[0] = '\n';
 	text[SOURCE_LINE_MAX + 1] = '\n';
 	assert_true(check(text, SOURCE_LINE_MAX + 3, ""));
@@ -259,6 +272,7 @@ int main(void)
 			a_large_file_is_refused, make_folder, remove_folder),
 		cmocka_unit_test(the_size_that_a_file_claims_is_not_trusted),
 		cmocka_unit_test(bytes_that_are_no_text_are_refused),
+		cmocka_unit_test(only_so_many_bytes_are_a_file),
 		cmocka_unit_test(long_lines_are_refused),
 		cmocka_unit_test(keys_of_many_parts_are_refused),
 		cmocka_unit_test(dots_elsewhere_are_no_parts),

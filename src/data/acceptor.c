@@ -14,46 +14,70 @@ static const uint64_t ERROR_PAUSE_NS = 50 * 1000000ULL; /* the system has no roo
 static const uint64_t EMPTY_QUEUE_NS = 50 * 1000000ULL; /* at the stop: empty for so long */
 static const uint64_t STOP_POLL_NS = 10 * 1000000ULL;
 
+static struct worker_state *state_of(const struct worker *worker)
+{
+	return &worker->setup.shm->worker_states[worker->setup.index];
+}
+
+static uint32_t count_open(const struct worker *worker)
+{
+	return atomic_load_explicit(&state_of(worker)->listeners_open, memory_order_relaxed);
+}
+
+/* Control waits for 0 of them: who sees it sees the sessions that they accepted. */
+static void set_open(struct worker *worker, uint32_t count)
+{
+	atomic_store_explicit(&state_of(worker)->listeners_open, count, memory_order_release);
+}
+
 /* Another worker may take a client of a shared UNIX socket first: wake one of them only. */
 static int watch(const struct worker *worker, uint32_t number)
 {
-	const struct listen_socket *socket = &worker->sockets[number];
+	const struct listen_record *record = &worker->listen[number];
+	const bool local = (record->flags & LISTEN_LOCAL) != 0;
 	struct epoll_event event = {
-		.events = EPOLLIN | (socket->local ? EPOLLEXCLUSIVE : 0U),
+		.events = EPOLLIN | (local ? EPOLLEXCLUSIVE : 0U),
 		.data.u64 = (uint64_t)(WORKER_TAG_LISTENER | number) << 32,
 	};
 
-	return epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, socket->fd, &event) == 0 ? 0 : -errno;
+	return epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, record->fd, &event) == 0 ? 0 : -errno;
 }
 
 int acceptor_start(struct worker *worker)
 {
+	const uint32_t limit = shm_listen_limit(worker->setup.shm);
 	uint32_t open = 0;
 
-	for (uint32_t i = 0; i < worker->setup.socket_count; i++) {
-		const int r = watch(worker, i);
+	for (uint32_t i = 0; i < limit; i++) {
+		const enum listen_state state = listen_record_state(&worker->listen[i]);
 
-		if (r < 0) {
-			return r;
+		if (state == LISTEN_OPEN || state == LISTEN_REFUSING) {
+			const int r = watch(worker, i);
+
+			if (r < 0) {
+				return r;
+			}
+			open++;
+			worker->refusing_count += state == LISTEN_REFUSING ? 1 : 0;
 		}
-		open++;
 	}
-	atomic_store_explicit(&worker->setup.shm->worker_states[worker->setup.index].listeners_open,
-		open, memory_order_release);
+	set_open(worker, open);
 	return 0;
 }
 
 static void pause_accepting(struct worker *worker, uint64_t pause_ns)
 {
+	const uint32_t limit = shm_listen_limit(worker->setup.shm);
+
 	worker->resume_accept_ns = worker->now_ns + pause_ns;
 	if (worker->accept_paused) {
 		return;
 	}
 	worker->accept_paused = true;
-	for (uint32_t i = 0; i < worker->setup.socket_count; i++) {
-		if (worker->sockets[i].fd >= 0) {
+	for (uint32_t i = 0; i < limit; i++) {
+		if (listen_record_is_live(&worker->listen[i])) {
 			(void)epoll_ctl(
-				worker->epoll_fd, EPOLL_CTL_DEL, worker->sockets[i].fd, NULL);
+				worker->epoll_fd, EPOLL_CTL_DEL, worker->listen[i].fd, NULL);
 		}
 	}
 }
@@ -65,14 +89,16 @@ static bool is_full(const struct worker *worker)
 
 static void resume_accepting(struct worker *worker)
 {
+	const uint32_t limit = shm_listen_limit(worker->setup.shm);
+
 	if (is_full(worker)) {
 		worker->resume_accept_ns = worker->now_ns + FULL_PAUSE_NS;
 		return;
 	}
 	worker->accept_paused = false;
 	worker->resume_accept_ns = 0;
-	for (uint32_t i = 0; i < worker->setup.socket_count; i++) {
-		if (worker->sockets[i].fd >= 0 && watch(worker, i) < 0) {
+	for (uint32_t i = 0; i < limit; i++) {
+		if (listen_record_is_live(&worker->listen[i]) && watch(worker, i) < 0) {
 			pause_accepting(worker, ERROR_PAUSE_NS);
 			return;
 		}
@@ -154,10 +180,12 @@ static void admit(
 /* Takes up to a turn's worth of clients. Returns how many came. */
 static uint32_t accept_some(struct worker *worker, uint32_t number)
 {
-	const struct listen_socket *socket = &worker->sockets[number];
+	const struct listen_record *record = &worker->listen[number];
 	uint32_t count = 0;
 
-	while (count < ACCEPTS_PER_TURN && socket->fd >= 0 && !worker->accept_paused) {
+	while (count < ACCEPTS_PER_TURN && !worker->accept_paused) {
+		const uint32_t listener =
+			atomic_load_explicit(&record->listener, memory_order_relaxed);
 		struct sockaddr_any address = {.length = sizeof address.local};
 		int fd;
 
@@ -165,11 +193,11 @@ static uint32_t accept_some(struct worker *worker, uint32_t number)
 			pause_accepting(worker, FULL_PAUSE_NS);
 			break;
 		}
-		fd = accept4(socket->fd, &address.generic, &address.length, SOCK_NONBLOCK);
+		fd = accept4(record->fd, &address.generic, &address.length, SOCK_NONBLOCK);
 		if (fd >= 0) {
-			admit(worker, socket->listener, fd, &address);
+			admit(worker, listener, fd, &address);
 			count++;
-		} else if (!on_accept_error(worker, socket->listener, errno)) {
+		} else if (!on_accept_error(worker, listener, errno)) {
 			break;
 		}
 	}
@@ -178,58 +206,100 @@ static uint32_t accept_some(struct worker *worker, uint32_t number)
 
 void acceptor_on_event(struct worker *worker, uint32_t number)
 {
-	if (number < worker->setup.socket_count && accept_some(worker, number) > 0 &&
-		worker->stopping) {
-		worker->refuse_since_ns = worker->now_ns;
+	struct listen_record *record;
+
+	if (number >= LISTEN_SOCKETS_MAX) {
+		return;
 	}
+	record = &worker->listen[number];
+	if (listen_record_is_live(record) && accept_some(worker, number) > 0 &&
+		listen_record_state(record) == LISTEN_REFUSING) {
+		record->quiet_since_ns = worker->now_ns;
+	}
+}
+
+/* What is queued is served from here on, and nothing comes any more. */
+static void refuse_new(struct worker *worker, struct listen_record *record)
+{
+	record->quiet_since_ns = worker->now_ns;
+	listen_record_set_state(record, LISTEN_REFUSING);
+	worker->refusing_count++;
+	(void)socket_refuse_new(record->fd, (record->flags & LISTEN_LOCAL) != 0);
 }
 
 void acceptor_begin_stop(struct worker *worker)
 {
+	const uint32_t limit = shm_listen_limit(worker->setup.shm);
+
 	if (worker->stopping) {
 		return;
 	}
 	worker->stopping = true;
-	worker->refuse_since_ns = worker->now_ns;
-	for (uint32_t i = 0; i < worker->setup.socket_count; i++) {
-		if (worker->sockets[i].fd >= 0) {
-			(void)socket_refuse_new(worker->sockets[i].fd, worker->sockets[i].local);
+	for (uint32_t i = 0; i < limit; i++) {
+		if (listen_record_state(&worker->listen[i]) == LISTEN_OPEN) {
+			refuse_new(worker, &worker->listen[i]);
 		}
 	}
 }
 
-void acceptor_close(struct worker *worker)
+/* In this order, so that an open record never names a descriptor of somebody else. */
+static void close_record(struct worker *worker, struct listen_record *record)
 {
-	for (uint32_t i = 0; i < worker->setup.socket_count; i++) {
-		socket_close(worker->sockets[i].fd);
-		worker->sockets[i].fd = -1;
-	}
-	atomic_store_explicit(&worker->setup.shm->worker_states[worker->setup.index].listeners_open,
-		0, memory_order_release);
+	worker->refusing_count -= listen_record_state(record) == LISTEN_REFUSING ? 1 : 0;
+	listen_record_set_state(record, LISTEN_CLOSING);
+	atomic_thread_fence(memory_order_seq_cst);
+	socket_close(record->fd);
+	listen_record_set_state(record, LISTEN_FREE);
 }
 
-static bool is_closing(const struct worker *worker)
+void acceptor_close(struct worker *worker)
 {
-	return worker->stopping &&
-		atomic_load_explicit(
-			&worker->setup.shm->worker_states[worker->setup.index].listeners_open,
-			memory_order_relaxed) > 0;
+	const uint32_t limit = shm_listen_limit(worker->setup.shm);
+
+	for (uint32_t i = 0; i < limit; i++) {
+		if (listen_record_is_live(&worker->listen[i])) {
+			close_record(worker, &worker->listen[i]);
+		}
+	}
+	set_open(worker, 0);
+}
+
+/* Those whose queues have been empty for long enough. Returns how many. */
+static uint32_t close_quiet(struct worker *worker)
+{
+	const uint32_t limit = shm_listen_limit(worker->setup.shm);
+	uint32_t closed = 0;
+
+	for (uint32_t i = 0; i < limit; i++) {
+		struct listen_record *record = &worker->listen[i];
+
+		if (listen_record_state(record) != LISTEN_REFUSING) {
+			continue;
+		}
+		/* Also without an event: the last look before an empty queue is believed. */
+		acceptor_on_event(worker, i);
+		if (!worker->accept_paused &&
+			worker->now_ns - record->quiet_since_ns >= EMPTY_QUEUE_NS) {
+			close_record(worker, record);
+			closed++;
+		}
+	}
+	return closed;
 }
 
 void acceptor_on_turn(struct worker *worker)
 {
+	uint32_t closed;
+
 	if (worker->accept_paused && worker->now_ns >= worker->resume_accept_ns) {
 		resume_accepting(worker);
 	}
-	if (!is_closing(worker) || worker->accept_paused) {
+	if (worker->refusing_count == 0 || worker->accept_paused) {
 		return;
 	}
-	/* Also without an event: the last look before an empty queue is believed. */
-	for (uint32_t i = 0; i < worker->setup.socket_count; i++) {
-		acceptor_on_event(worker, i);
-	}
-	if (!worker->accept_paused && worker->now_ns - worker->refuse_since_ns >= EMPTY_QUEUE_NS) {
-		acceptor_close(worker);
+	closed = close_quiet(worker);
+	if (closed > 0) {
+		set_open(worker, count_open(worker) - closed);
 		worker_report(worker, EVIDENCE_FINISHED, FAILURE_REFUSED, 0, worker->now_ns);
 	}
 }
@@ -238,7 +308,7 @@ uint64_t acceptor_next_ns(const struct worker *worker)
 {
 	uint64_t next = worker->accept_paused ? worker->resume_accept_ns : UINT64_MAX;
 
-	if (is_closing(worker)) {
+	if (worker->refusing_count > 0) {
 		const uint64_t poll = worker->now_ns + STOP_POLL_NS;
 
 		next = poll < next ? poll : next;

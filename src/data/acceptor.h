@@ -11,7 +11,7 @@
 
 struct worker;
 
-/* Watches all listening sockets. Returns 0 or a negative errno. */
+/* Watches all listening sockets of its table. Returns 0 or a negative errno. */
 int acceptor_start(struct worker *worker);
 
 /* The queue of socket `number` is not empty. */
@@ -20,7 +20,7 @@ void acceptor_on_event(struct worker *worker, uint32_t number);
 /* From now on no new connection comes; what is queued is still served. */
 void acceptor_begin_stop(struct worker *worker);
 
-/* What is due at this turn: accepting again after a pause, closing empty queues at the stop. */
+/* What is due at this turn: accepting again after a pause, closing what has been emptied. */
 void acceptor_on_turn(struct worker *worker);
 
 /* When acceptor_on_turn() has something to do: monotonic, UINT64_MAX for never. */

@@ -130,7 +130,6 @@ void rig_publish(struct rig *rig, uint32_t count)
 
 static void start_worker(struct rig *rig)
 {
-	struct listen_socket socket = {.local = rig->options.local_client};
 	struct worker_setup setup = {
 		.shm = &rig->shm,
 		.store = &rig->store,
@@ -140,12 +139,14 @@ static void start_worker(struct rig *rig)
 		.wake_fd = rig->wake_fd,
 		.control_fd = rig->control_fd,
 		.seed = 1,
-		.socket_count = 1,
-		.sockets = &socket,
 	};
 	struct error err;
+	const int fd = listen_at(&rig->listener);
+	const int number = shm_listen_number(&rig->shm);
 
-	socket.fd = listen_at(&rig->listener);
+	assert_true(number >= 0);
+	listen_record_open(shm_listen_record(&rig->shm, 0, (uint32_t)number), fd, 0,
+		rig->options.local_client ? LISTEN_LOCAL : 0, socket_cookie(fd));
 	if (worker_create(&setup, &rig->worker, &err) < 0 || worker_start(rig->worker, &err) < 0) {
 		fail_msg("%s", err.text);
 	}

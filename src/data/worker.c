@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -63,6 +62,7 @@ static void point_into_shm(struct worker *worker)
 	worker->capacity = shm->sessions_per_worker;
 	worker->records = shm_record(shm, index, 0);
 	worker->receive_buffer = shm->receive_buffers + (size_t)index * RECEIVE_BUFFER_BYTES;
+	worker->listen = shm_listen_record(shm, index, 0);
 	worker->journal = &shm->journals[index];
 	worker->chunks = &shm->chunks[(size_t)index * CHUNKS_PER_WORKER];
 	worker->pipes = &shm->pipes[(size_t)index * PIPES_PER_WORKER];
@@ -103,23 +103,25 @@ static int allocate(struct worker *worker, struct error *err)
 	return open_epoll(worker, err);
 }
 
+static void release(struct worker *worker)
+{
+	pipe_close_spares(worker);
+	socket_close(worker->epoll_fd);
+	deadlines_done(&worker->deadlines);
+	unmap_table(worker->attempts, sizeof *worker->attempts, worker->capacity);
+	unmap_table(worker->sessions, sizeof *worker->sessions, worker->capacity);
+	free(worker);
+}
+
 int worker_create(const struct worker_setup *setup, struct worker **ret_worker, struct error *err)
 {
 	struct worker *worker = calloc(1, sizeof *worker);
-	struct listen_socket *sockets = calloc(setup->socket_count + 1U, sizeof *sockets);
 	int r;
 
-	if (worker == NULL || sockets == NULL) {
-		for (uint32_t i = 0; i < setup->socket_count; i++) {
-			socket_close(setup->sockets[i].fd);
-		}
-		free(sockets);
-		free(worker);
+	if (worker == NULL) {
 		return error_set(err, ENOMEM, "worker %u: cannot start", setup->index);
 	}
-	memcpy(sockets, setup->sockets, setup->socket_count * sizeof *sockets);
 	worker->setup = *setup;
-	worker->sockets = sockets;
 	worker->epoll_fd = -1;
 	worker->now_ns = clock_monotonic_ns();
 	rng_init(&worker->rng, setup->seed);
@@ -127,7 +129,7 @@ int worker_create(const struct worker_setup *setup, struct worker **ret_worker, 
 	point_into_shm(worker);
 	r = allocate(worker, err);
 	if (r < 0) {
-		worker_free(worker);
+		release(worker);
 		return r;
 	}
 	*ret_worker = worker;
@@ -140,13 +142,7 @@ void worker_free(struct worker *worker)
 		return;
 	}
 	acceptor_close(worker);
-	pipe_close_spares(worker);
-	socket_close(worker->epoll_fd);
-	deadlines_done(&worker->deadlines);
-	unmap_table(worker->attempts, sizeof *worker->attempts, worker->capacity);
-	unmap_table(worker->sessions, sizeof *worker->sessions, worker->capacity);
-	free(worker->sockets);
-	free(worker);
+	release(worker);
 }
 
 const struct snapshot *worker_snapshot(const struct worker *worker)

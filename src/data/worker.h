@@ -32,13 +32,6 @@ struct error;
 static const uint32_t WORKER_TAG_LISTENER = 0x80000000; /* with the number of the socket */
 static const uint32_t WORKER_TAG_WAKE = 0xffffffff;
 
-/* A listening socket of this worker. */
-struct listen_socket {
-	int fd;            /* owned by the worker from worker_create() on; -1 once closed */
-	uint32_t listener; /* index of its listener_entry */
-	bool local;        /* a UNIX socket, shared with the other workers by dup() */
-};
-
 struct worker_setup {
 	uint32_t index;
 	struct shm *shm;                    /* borrowed */
@@ -50,13 +43,10 @@ struct worker_setup {
 	int wake_fd;                        /* borrowed eventfd: control writes after a command */
 	int control_fd;                     /* borrowed eventfd: written after evidence */
 	uint64_t seed;
-	uint32_t socket_count;
-	struct listen_socket *sockets; /* copied; the descriptors become the worker's */
 };
 
 struct worker {
 	struct worker_setup setup;
-	struct listen_socket *sockets; /* owned */
 	pthread_t thread;
 	int epoll_fd;
 	uint64_t now_ns; /* read once per turn */
@@ -77,7 +67,8 @@ struct worker {
 	uint32_t attempt_used;
 	uint32_t attempt_free;
 
-	uint8_t *receive_buffer; /* RECEIVE_BUFFER_BYTES of shared memory */
+	struct listen_record *listen; /* LISTEN_SOCKETS_MAX of shared memory; open ones are ours */
+	uint8_t *receive_buffer;      /* RECEIVE_BUFFER_BYTES of shared memory */
 	struct journal *journal;
 	struct chunk *chunks;
 	uint32_t chunk_used;
@@ -91,7 +82,7 @@ struct worker {
 	uint32_t bulk_pipe_count; /* lent to directions between TCP sockets */
 
 	uint64_t resume_accept_ns; /* 0: accepting; else when to try again */
-	uint64_t refuse_since_ns;  /* 0: not stopping; else since when the queues are empty */
+	uint32_t refusing_count;   /* listening sockets that are being emptied */
 	uint32_t full_turns;       /* in a row, in which more events were ready than were taken */
 	bool accept_paused;        /* the listening sockets are out of the epoll */
 	bool stopping;
@@ -100,8 +91,8 @@ struct worker {
 };
 
 /*
- * Makes a worker; its listening sockets are its own from then on, also when this fails. Returns 0
- * or a negative errno.
+ * Makes a worker. It takes the listening sockets that its table in shared memory holds, and closes
+ * them in worker_free(). Returns 0 or a negative errno with the table as it was.
  */
 int worker_create(const struct worker_setup *setup, struct worker **ret_worker, struct error *err);
 

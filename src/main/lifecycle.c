@@ -14,6 +14,7 @@
 #include "control/control.h"
 #include "main/exit_code.h"
 #include "main/plane.h"
+#include "main/running_config.h"
 #include "main/sockets.h"
 #include "model/shm.h"
 #include "model/snapshot.h"
@@ -32,11 +33,11 @@ enum {
 
 /* All that runs. Made in this order, and undone in the reverse one. */
 struct process {
-	struct config config; /* a flat copy, with what was 0 for "find out" filled in */
+	const struct config *given; /* borrowed: as it was read */
+	struct config config;       /* a flat copy, with what was 0 for "find out" filled in */
 	struct log_writer *log;
 	struct log_writer *access_log; /* the log itself where there is no file of its own */
 	struct shm shm;
-	struct sockets sockets;
 	struct snapshot_store store;
 	struct plane plane;
 	struct control *control;
@@ -247,6 +248,11 @@ static int make_memory(struct process *process, struct error *err)
 		&process->shm, err);
 }
 
+static int keep_configuration(struct process *process, struct error *err)
+{
+	return running_config_store(&process->shm, process->given, err);
+}
+
 static void drop_memory(struct process *process)
 {
 	snapshot_store_done(&process->store);
@@ -255,12 +261,12 @@ static void drop_memory(struct process *process)
 
 static int open_sockets(struct process *process, struct error *err)
 {
-	return sockets_open(&process->config, &process->shm, &process->sockets, err);
+	return sockets_open(&process->config, &process->shm, err);
 }
 
 static void close_sockets(struct process *process)
 {
-	sockets_close(&process->sockets);
+	sockets_close(&process->shm);
 	sockets_unlink(&process->config);
 }
 
@@ -276,8 +282,7 @@ static void close_signals(struct process *process)
 
 static int make_plane(struct process *process, struct error *err)
 {
-	return plane_create(&process->config, &process->shm, &process->store, &process->sockets,
-		&process->plane, err);
+	return plane_create(&process->config, &process->shm, &process->store, &process->plane, err);
 }
 
 static void free_plane(struct process *process)
@@ -310,6 +315,7 @@ static const struct stage {
 	void (*stop)(struct process *process);
 } stages[] = {
 	{make_memory, drop_memory},
+	{keep_configuration, NULL},
 	{open_sockets, close_sockets},
 	{drop_rights, NULL},
 	{open_logs, close_logs},
@@ -322,7 +328,7 @@ static const struct stage {
 
 int lifecycle_run(const struct config *config)
 {
-	struct process process = {.config = *config, .signal_fd = -1};
+	struct process process = {.given = config, .config = *config, .signal_fd = -1};
 	struct error err = {.code = 0};
 	size_t started = 0;
 	int r = 0;

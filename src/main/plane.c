@@ -24,15 +24,12 @@ static uint64_t random_seed(void)
 
 /* `common` is what all workers are given alike. */
 static int make_worker(const struct config *config, const struct worker_setup *common,
-	struct sockets *sockets, struct plane *plane, uint32_t index, struct error *err)
+	struct plane *plane, uint32_t index, struct error *err)
 {
-	struct listen_socket *share = sockets_of(sockets, index);
 	struct worker_setup setup = *common;
-	int r;
 
 	setup.index = index;
 	setup.seed = random_seed();
-	setup.sockets = share;
 	plane->wake_fds[index] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (plane->wake_fds[index] < 0) {
 		return error_set(err, errno, "cannot make worker %u", index);
@@ -46,15 +43,11 @@ static int make_worker(const struct config *config, const struct worker_setup *c
 		access_init(plane->access[index]);
 		setup.access = plane->access[index];
 	}
-	r = worker_create(&setup, &plane->workers[index], err);
-	for (uint32_t i = 0; i < sockets->count; i++) {
-		share[i].fd = -1; /* the worker's now, whatever happened */
-	}
-	return r;
+	return worker_create(&setup, &plane->workers[index], err);
 }
 
 int plane_create(const struct config *config, struct shm *shm, const struct snapshot_store *store,
-	struct sockets *sockets, struct plane *ret_plane, struct error *err)
+	struct plane *ret_plane, struct error *err)
 {
 	struct plane plane = {.worker_count = shm->workers};
 	struct worker_setup common = {
@@ -63,7 +56,6 @@ int plane_create(const struct config *config, struct shm *shm, const struct snap
 		.max_sessions = config->server.max_sessions,
 		.access_sample = config->access_log.sample,
 		.connect = {.keepalive_s = (uint32_t)((config->keepalive_ms + 999) / 1000)},
-		.socket_count = sockets->count,
 	};
 	int r = 0;
 
@@ -76,7 +68,7 @@ int plane_create(const struct config *config, struct shm *shm, const struct snap
 	}
 	common.control_fd = plane.control_fd;
 	for (uint32_t i = 0; r == 0 && i < plane.worker_count; i++) {
-		r = make_worker(config, &common, sockets, &plane, i, err);
+		r = make_worker(config, &common, &plane, i, err);
 	}
 	if (r < 0) {
 		plane_free(&plane);

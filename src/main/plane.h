@@ -8,7 +8,6 @@
 #include <stdint.h>
 
 #include "data/worker.h"
-#include "main/sockets.h"
 
 struct access_ring;
 struct config;
@@ -24,11 +23,11 @@ struct plane {
 };
 
 /*
- * Makes the workers; they take their share of `sockets`. Returns 0 or a negative errno with
- * nothing left behind but the sockets that no worker has taken.
+ * Makes the workers; each takes the listening sockets of its table. Returns 0 or a negative errno
+ * with nothing left behind but those that no worker has taken.
  */
 int plane_create(const struct config *config, struct shm *shm, const struct snapshot_store *store,
-	struct sockets *sockets, struct plane *ret_plane, struct error *err);
+	struct plane *ret_plane, struct error *err);
 
 /* Starts their threads. When one fails, those that run are told to exit. */
 int plane_start(struct plane *plane, struct shm *shm, struct error *err);

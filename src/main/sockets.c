@@ -1,13 +1,12 @@
 #include "main/sockets.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "config/config.h"
 #include "model/shm.h"
+#include "os/socket.h"
 
 /* ":80" stands for two addresses. */
 enum { ADDRESSES_MAX = 2 };
@@ -66,48 +65,42 @@ static struct listen_spec spec_of(const struct config *config,
 }
 
 /* The socket of the n-th worker: one of its own, or for a UNIX socket a duplicate of the first. */
-static int open_for(const struct listen_spec *spec, const struct listen_socket *first, int *ret_fd,
-	struct error *err)
+static int open_for(const struct listen_spec *spec, int first_fd, int *ret_fd, struct error *err)
 {
-	if (first == NULL || spec->address.generic.sa_family != AF_UNIX) {
+	if (first_fd < 0 || spec->address.generic.sa_family != AF_UNIX) {
 		return socket_listen(spec, ret_fd, err);
 	}
-	*ret_fd = dup(first->fd);
+	*ret_fd = dup(first_fd);
 	return *ret_fd < 0 ? error_set(err, errno, "cannot share a listening socket") : 0;
 }
 
-/* One address for all workers, as socket number `number` of each. */
-static int open_address(struct sockets *sockets, uint32_t number, uint32_t listener,
-	const struct listen_spec *spec, struct error *err)
+/* One address for all workers, under one number. */
+static int open_address(
+	struct shm *shm, uint32_t listener, const struct listen_spec *spec, struct error *err)
 {
-	const struct listen_socket *first = NULL;
+	const uint32_t flags = spec->address.generic.sa_family == AF_UNIX ? LISTEN_LOCAL : 0;
+	const int number = shm_listen_number(shm);
+	int first_fd = -1;
 	int r = socket_prove_free(spec, err);
 
-	for (uint32_t worker = 0; r == 0 && worker < sockets->worker_count; worker++) {
-		struct listen_socket *socket = &sockets_of(sockets, worker)[number];
+	if (r == 0 && number < 0) {
+		r = error_say(err, ENOSPC, "more than %d listening sockets", LISTEN_SOCKETS_MAX);
+	}
+	for (uint32_t worker = 0; r == 0 && worker < shm->workers; worker++) {
+		int fd;
 
-		r = open_for(spec, first, &socket->fd, err);
-		socket->listener = listener;
-		socket->local = spec->address.generic.sa_family == AF_UNIX;
-		first = first == NULL ? socket : first;
+		r = open_for(spec, first_fd, &fd, err);
+		if (r == 0) {
+			listen_record_open(shm_listen_record(shm, worker, (uint32_t)number), fd,
+				listener, flags, socket_cookie(fd));
+			first_fd = fd;
+		}
 	}
 	return r;
 }
 
-static uint32_t count_addresses(const struct config *config)
-{
-	uint32_t count = 0;
-
-	for (uint32_t i = 0; i < config->listener_count; i++) {
-		struct sockaddr_any addresses[ADDRESSES_MAX];
-
-		count += addresses_of(&config->listeners[i], addresses);
-	}
-	return count;
-}
-
 static int open_listener(const struct config *config, const struct config_listener *listener,
-	struct shm *shm, struct sockets *sockets, uint32_t *number, struct error *err)
+	struct shm *shm, struct error *err)
 {
 	struct sockaddr_any addresses[ADDRESSES_MAX];
 	const uint32_t count = addresses_of(listener, addresses);
@@ -119,59 +112,40 @@ static int open_listener(const struct config *config, const struct config_listen
 	}
 	for (uint32_t i = 0; i < count; i++) {
 		const struct listen_spec spec = spec_of(config, listener, &addresses[i]);
-		const int r = open_address(sockets, *number, (uint32_t)index, &spec, &why);
+		const int r = open_address(shm, (uint32_t)index, &spec, &why);
 
 		if (r < 0) {
 			return error_say(err, -r, "listener \"%s\": %s", listener->name, why.text);
 		}
-		(*number)++;
 	}
 	return 0;
 }
 
-int sockets_open(const struct config *config, struct shm *shm, struct sockets *ret_sockets,
-	struct error *err)
+int sockets_open(const struct config *config, struct shm *shm, struct error *err)
 {
-	struct sockets sockets = {
-		.worker_count = shm->workers,
-		.count = count_addresses(config),
-	};
-	const size_t total = (size_t)sockets.count * sockets.worker_count;
-	uint32_t number = 0;
-
-	sockets.sockets = calloc(total + 1, sizeof *sockets.sockets);
-	if (sockets.sockets == NULL) {
-		return error_set(err, ENOMEM, "cannot open the listeners");
-	}
-	for (size_t i = 0; i < total; i++) {
-		sockets.sockets[i].fd = -1;
-	}
 	for (uint32_t i = 0; i < config->listener_count; i++) {
-		const int r =
-			open_listener(config, &config->listeners[i], shm, &sockets, &number, err);
+		const int r = open_listener(config, &config->listeners[i], shm, err);
 
 		if (r < 0) {
-			sockets_close(&sockets);
+			sockets_close(shm);
 			return r;
 		}
 	}
-	assert(number == sockets.count);
-	*ret_sockets = sockets;
 	return 0;
 }
 
-struct listen_socket *sockets_of(struct sockets *sockets, uint32_t worker)
+void sockets_close(struct shm *shm)
 {
-	return &sockets->sockets[(size_t)worker * sockets->count];
-}
+	for (uint32_t worker = 0; worker < shm->workers; worker++) {
+		for (uint32_t i = 0; i < shm_listen_limit(shm); i++) {
+			struct listen_record *record = shm_listen_record(shm, worker, i);
 
-void sockets_close(struct sockets *sockets)
-{
-	for (size_t i = 0; i < (size_t)sockets->count * sockets->worker_count; i++) {
-		socket_close(sockets->sockets[i].fd);
+			if (listen_record_is_live(record)) {
+				socket_close(record->fd);
+				listen_record_set_state(record, LISTEN_FREE);
+			}
+		}
 	}
-	free(sockets->sockets);
-	*sockets = (struct sockets){.sockets = NULL};
 }
 
 void sockets_unlink(const struct config *config)

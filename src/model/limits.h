@@ -11,6 +11,10 @@ enum {
 	SLOTS_MAX = 16384,
 	SESSIONS_MAX = 1 << 24, /* session index + side fit into 32 bits of epoll data */
 
+	LISTEN_SOCKETS_MAX = 2048, /* of one worker: ":80" takes two, and closing ones linger */
+
+	CONFIG_TEXT_MAX = 32 << 20, /* a file of the largest size, with every option written out */
+
 	IDENTITY_NAME_MAX = 128, /* a name of a listener, pool or backend, with the NUL */
 
 	RECEIVE_BUFFER_BYTES = 256 * 1024, /* one per worker */

@@ -18,7 +18,7 @@ struct part {
 	size_t bytes;
 };
 
-enum { PART_COUNT = 17 };
+enum { PART_COUNT = 19 };
 
 static void list_parts(const struct shm *shm, struct part parts[static PART_COUNT])
 {
@@ -26,6 +26,7 @@ static void list_parts(const struct shm *shm, struct part parts[static PART_COUN
 	const size_t records = workers * shm->sessions_per_worker;
 	const struct part all[PART_COUNT] = {
 		{offsetof(struct shm, header), sizeof *shm->header},
+		{offsetof(struct shm, config_text), sizeof *shm->config_text},
 		{offsetof(struct shm, listeners), sizeof *shm->listeners * LISTENERS_MAX},
 		{offsetof(struct shm, pools), sizeof *shm->pools * POOLS_MAX},
 		{offsetof(struct shm, slots), sizeof *shm->slots * SLOTS_MAX},
@@ -39,6 +40,8 @@ static void list_parts(const struct shm *shm, struct part parts[static PART_COUN
 			sizeof *shm->pool_counters * POOLS_MAX * workers},
 		{offsetof(struct shm, slot_counters),
 			sizeof *shm->slot_counters * SLOTS_MAX * workers},
+		{offsetof(struct shm, listen_records),
+			sizeof *shm->listen_records * LISTEN_SOCKETS_MAX * workers},
 		{offsetof(struct shm, records), sizeof *shm->records * records},
 		{offsetof(struct shm, journals), sizeof *shm->journals * workers},
 		{offsetof(struct shm, pipes), sizeof *shm->pipes * PIPES_PER_WORKER * workers},
@@ -163,6 +166,30 @@ uint64_t shm_sessions(const struct shm *shm)
 		sessions += counter_get(&shm->worker_states[worker].sessions);
 	}
 	return sessions;
+}
+
+static bool is_free_number(const struct shm *shm, uint32_t number)
+{
+	for (uint32_t worker = 0; worker < shm->workers; worker++) {
+		if (listen_record_state(shm_listen_record(shm, worker, number)) != LISTEN_FREE) {
+			return false;
+		}
+	}
+	return true;
+}
+
+int shm_listen_number(struct shm *shm)
+{
+	for (uint32_t number = 0; number < LISTEN_SOCKETS_MAX; number++) {
+		if (is_free_number(shm, number)) {
+			if (number >= shm_listen_limit(shm)) {
+				atomic_store_explicit(&shm->header->listen_limit, number + 1,
+					memory_order_release);
+			}
+			return (int)number;
+		}
+	}
+	return -1;
 }
 
 static bool is_named(const struct identity *identity, uint32_t parent, const char *name)

@@ -1,8 +1,9 @@
 /*
  * The memory that outlives a worker process: one memfd, mapped by whoever needs it.
  *
- *   header | listeners | pools | slots | events | rings | counters of each worker
- *          | records of each worker | journals | pipes | chunks | receive buffers | chunk bytes
+ *   header | configuration | listeners | pools | slots | events | rings
+ *          | counters, listening sockets and session records of each worker
+ *          | journals | pipes | chunks | receive buffers | chunk bytes
  *
  * No pointers inside: everything is found by index. The file is as large as the limits allow and
  * sparse: only what is used is ever touched.
@@ -10,7 +11,7 @@
  * Owner:    the process that created it, until shm_destroy(); the descriptor is not
  *           close-on-exec, so that it can be handed on.
  * Threads:  created and destroyed by the first thread; who may write what is said where the
- *           parts are declared (slot.h, evidence.h, event.h, session_record.h).
+ *           parts are declared (slot.h, evidence.h, event.h, listen_record.h, session_record.h).
  */
 #pragma once
 
@@ -18,8 +19,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/config_text.h"
 #include "model/event.h"
 #include "model/evidence.h"
+#include "model/listen_record.h"
 #include "model/session_record.h"
 #include "model/slot.h"
 
@@ -49,8 +52,8 @@ struct process_state {
 struct worker_state {
 	_Alignas(CACHE_LINE) counter_t heartbeat; /* turns of its loop */
 	counter_t sessions;                       /* records in use */
-	_Atomic uint32_t listeners_open;
-	_Atomic uint32_t stopped; /* its thread has left the loop */
+	_Atomic uint32_t listeners_open;          /* its live listening sockets */
+	_Atomic uint32_t stopped;                 /* its thread has left the loop */
 };
 
 struct shm_header {
@@ -60,6 +63,8 @@ struct shm_header {
 	uint32_t workers;
 	uint32_t sessions_per_worker;
 	struct process_state process;
+	/* One more than the highest number of a listening socket so far; only grows. Control. */
+	_Atomic uint32_t listen_limit;
 };
 
 struct shm {
@@ -69,6 +74,7 @@ struct shm {
 	uint32_t sessions_per_worker;
 	/* All below point into the mapping. */
 	struct shm_header *header;
+	struct config_text *config_text;
 	struct listener_entry *listeners; /* LISTENERS_MAX */
 	struct pool_entry *pools;         /* POOLS_MAX */
 	struct slot *slots;               /* SLOTS_MAX */
@@ -79,12 +85,13 @@ struct shm {
 	struct listener_counters *listener_counters; /* worker-major: shm_listener_counters() */
 	struct pool_counters *pool_counters;
 	struct slot_counters *slot_counters;
-	struct session_record *records; /* worker-major */
-	struct journal *journals;       /* by worker */
-	struct pipe_record *pipes;      /* worker-major, PIPES_PER_WORKER each */
-	struct chunk *chunks;           /* worker-major, CHUNKS_PER_WORKER each */
-	uint8_t *receive_buffers;       /* worker-major */
-	uint8_t *chunk_bytes;           /* worker-major */
+	struct listen_record *listen_records; /* worker-major, LISTEN_SOCKETS_MAX each */
+	struct session_record *records;       /* worker-major */
+	struct journal *journals;             /* by worker */
+	struct pipe_record *pipes;            /* worker-major, PIPES_PER_WORKER each */
+	struct chunk *chunks;                 /* worker-major, CHUNKS_PER_WORKER each */
+	uint8_t *receive_buffers;             /* worker-major */
+	uint8_t *chunk_bytes;                 /* worker-major */
 };
 
 /*
@@ -115,6 +122,18 @@ static inline struct slot_counters *shm_slot_counters(
 	return &shm->slot_counters[(size_t)worker * SLOTS_MAX + slot];
 }
 
+static inline struct listen_record *shm_listen_record(
+	const struct shm *shm, uint32_t worker, uint32_t number)
+{
+	return &shm->listen_records[(size_t)worker * LISTEN_SOCKETS_MAX + number];
+}
+
+/* How many numbers of listening sockets there are to look at; the same for all workers. */
+static inline uint32_t shm_listen_limit(const struct shm *shm)
+{
+	return atomic_load_explicit(&shm->header->listen_limit, memory_order_acquire);
+}
+
 static inline struct session_record *shm_record(
 	const struct shm *shm, uint32_t worker, uint32_t index)
 {
@@ -134,6 +153,12 @@ uint64_t shm_listener_claims(const struct shm *shm, uint32_t listener);
 
 /* Sessions now: the sum over all workers. */
 uint64_t shm_sessions(const struct shm *shm);
+
+/*
+ * The lowest number whose record is free in all workers, or -1. Control (or main) only, which fills
+ * them in then.
+ */
+int shm_listen_number(struct shm *shm);
 
 /*
  * The index of the entry of that name (for a slot: of that name in pool `parent`), made new when

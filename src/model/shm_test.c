@@ -35,6 +35,7 @@ static void the_parts_lie_behind_one_another(void **state)
 	const struct shm *shm = *state;
 	const struct part parts[] = {
 		{shm->header, sizeof *shm->header},
+		{shm->config_text, sizeof *shm->config_text},
 		{shm->listeners, sizeof *shm->listeners * LISTENERS_MAX},
 		{shm->pools, sizeof *shm->pools * POOLS_MAX},
 		{shm->slots, sizeof *shm->slots * SLOTS_MAX},
@@ -46,6 +47,7 @@ static void the_parts_lie_behind_one_another(void **state)
 			sizeof(struct listener_counters)},
 		{shm_pool_counters(shm, WORKERS - 1, POOLS_MAX - 1), sizeof(struct pool_counters)},
 		{shm_slot_counters(shm, WORKERS - 1, SLOTS_MAX - 1), sizeof(struct slot_counters)},
+		{shm->listen_records, sizeof *shm->listen_records * LISTEN_SOCKETS_MAX * WORKERS},
 		{shm_record(shm, WORKERS - 1, SESSIONS - 1), sizeof(struct session_record)},
 		{shm->journals, sizeof *shm->journals * WORKERS},
 		{shm->pipes, sizeof *shm->pipes * PIPES_PER_WORKER * WORKERS},
