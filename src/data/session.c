@@ -187,8 +187,8 @@ void session_resume(struct worker *worker, uint32_t index)
 /*
  * The client's socket while there is no backend yet. A FIN is no reason to stop: a request may have
  * come before it. Neither is a reset while there are bytes from before it: they are delivered, and
- * then it is passed on. It is kept in mind here, as the socket tells it once and reads as an orderly
- * end afterwards.
+ * then it is passed on. It is kept in mind here, as the socket tells it once and reads as an
+ * orderly end afterwards.
  */
 static void on_waiting_client(struct worker *worker, uint32_t index)
 {

@@ -155,7 +155,7 @@ enum failure_reason failure_reason_of_errno(int code)
 	case EPROTOTYPE:
 		return FAILURE_REFUSED;
 	case ETIMEDOUT:
-	case EAGAIN: /* the queue of a UNIX socket is full: somebody is there, but does not accept */
+	case EAGAIN: /* a UNIX socket whose queue is full: somebody is there, but does not accept */
 		return FAILURE_TIMEOUT;
 	case EHOSTUNREACH:
 	case EHOSTDOWN:

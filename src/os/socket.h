@@ -78,7 +78,7 @@ void socket_close_pair(int a, int b);
 /* Bytes handed over that the far side has not acknowledged; 0 when it cannot be told. */
 uint32_t socket_unacknowledged(int fd);
 
-/* Bytes that have come and were not read yet; also right after a reset. 0 when it cannot be told. */
+/* Bytes that have come and were not read yet, also after a reset; 0 when it cannot be told. */
 uint32_t socket_unread(int fd);
 
 /* SO_COOKIE: never given twice while the machine is up; 0 when it cannot be had. */
