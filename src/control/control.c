@@ -222,27 +222,29 @@ static void set_phase(struct control *control, enum process_phase phase)
 		&control->setup.shm->header->process.phase, (uint32_t)phase, memory_order_release);
 }
 
-/* Listeners first: the last session that one accepted is counted before it is closed. */
-static bool is_empty(const struct shm *shm)
+static bool any_listens(const struct shm *shm)
 {
 	for (uint32_t worker = 0; worker < shm->workers; worker++) {
 		if (atomic_load_explicit(&shm->worker_states[worker].listeners_open,
 			    memory_order_acquire) != 0) {
-			return false;
+			return true;
 		}
 	}
-	return shm_sessions(shm) == 0;
+	return false;
 }
 
-static bool all_stopped(const struct shm *shm)
+uint32_t control_workers_left(const struct control *control)
 {
+	const struct shm *shm = control->setup.shm;
+	uint32_t count = 0;
+
 	for (uint32_t worker = 0; worker < shm->workers; worker++) {
 		if (atomic_load_explicit(
 			    &shm->worker_states[worker].stopped, memory_order_acquire) == 0) {
-			return false;
+			count++;
 		}
 	}
-	return true;
+	return count;
 }
 
 /* The commands that belong to the actions, in the order in which the workers must see them. */
@@ -264,14 +266,27 @@ static void command_stop(struct control *control, unsigned actions)
 	}
 }
 
+/* Said once, when the last worker has closed its sockets, or with a worker that never will. */
+static void note_listeners(struct control *control, bool listening)
+{
+	if (control->listening && !listening && control->stop.state >= STOP_DRAINING) {
+		control->listening = false;
+		set_listeners(control, false);
+	}
+}
+
 /* Returns whether the process has stopped. */
 static bool step_stop(struct control *control, uint64_t now_ns)
 {
+	/* Listeners first: the last session that one accepted is counted before it is closed. */
+	const bool listening = any_listens(control->setup.shm);
+	const uint64_t sessions = shm_sessions(control->setup.shm);
 	const struct stop_input input = {
 		.now_ns = now_ns,
 		.signals = control->stop_signals,
-		.empty = is_empty(control->setup.shm),
-		.workers_ended = all_stopped(control->setup.shm),
+		.empty = !listening && sessions == 0,
+		.workers_ended = control_workers_left(control) == 0,
+		.sessions = sessions,
 	};
 	const unsigned actions = stop_feed(&control->stop, &input);
 
@@ -285,10 +300,10 @@ static bool step_stop(struct control *control, uint64_t now_ns)
 		set_phase(control, PHASE_DRAINING);
 	}
 	command_stop(control, actions);
+	note_listeners(control, listening && control->stop.state != STOP_DONE);
 	if (control->stop.state != STOP_DONE) {
 		return false;
 	}
-	set_listeners(control, false);
 	set_phase(control, PHASE_STOPPED);
 	record_process(control, EVENT_PROCESS_STOPPED, "");
 	return true;
@@ -358,13 +373,17 @@ static bool turn(struct control *control)
 		control->drain_look_ns = now_ns + DRAIN_LOOK_NS;
 		registry_check_draining(&control->registry, now_ns);
 	}
-	control_publish(control, now_ns);
+	/* This waits for all workers; at the end, not for one that hangs. */
+	if (control->stop.state != STOP_EXITING) {
+		control_publish(control, now_ns);
+	}
 	control->outbox_waits = outbox_flush(&control->outbox);
 	return step_stop(control, now_ns);
 }
 
 uint64_t control_run(struct control *control)
 {
+	control->listening = true;
 	set_listeners(control, true);
 	set_phase(control, PHASE_RUNNING);
 	record_process(control, EVENT_PROCESS_STARTED, "");

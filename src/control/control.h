@@ -42,8 +42,11 @@ int control_create(
 /*
  * Runs until the process has stopped: returns the number of sessions that had to be cut at the
  * drain deadline or by a second signal. When it returns, the workers have been told to exit and
- * have left their loops.
+ * have left their loops, but for those that hang.
  */
 uint64_t control_run(struct control *control);
+
+/* How many workers have not left their loops; after control_run(): those that hang. */
+uint32_t control_workers_left(const struct control *control);
 
 void control_free(struct control *control);

@@ -38,6 +38,7 @@ struct control {
 	uint32_t stop_signals; /* not yet seen by the machine */
 	uint64_t version;      /* of the current snapshot */
 	uint64_t cut_sessions; /* at the stop */
+	bool listening;        /* it has not been said that the listeners are closed */
 	int epoll_fd;
 	uint64_t drain_look_ns; /* when to look again at the sessions of draining backends */
 	bool outbox_waits;      /* a worker's ring was full */

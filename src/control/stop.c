@@ -4,6 +4,9 @@
 
 static const uint64_t NS_PER_MS = 1000000;
 
+/* For how long a worker that was told to leave may do nothing at all. */
+static const uint64_t EXIT_NS = 2000000000;
+
 /* How often one looks whether the last session has ended: a stop is to end 100 ms after it. */
 static const uint64_t POLL_NS = 10000000;
 
@@ -25,7 +28,7 @@ struct transition {
 
 /*
  * LAME_DUCK is for load balancers in front of this one, so it lasts even when nothing is open.
- * EXITING waits for the workers without a deadline: their threads hold what is freed afterwards.
+ * EXITING waits for the workers while they get on: their threads hold what is freed afterwards.
  * A cell that is left out is refused.
  */
 /* clang-format off */
@@ -53,6 +56,7 @@ static const struct transition machine[STOP_STATE_COUNT][EVENT_COUNT] = {
 	[STOP_EXITING] = {
 		[EVENT_NONE]    = { STOP_EXITING,   0 },
 		[EVENT_SIGNAL]  = { STOP_EXITING,   0 },
+		[EVENT_ELAPSED] = { STOP_DONE,      STOP_DO_ABANDON },
 		[EVENT_EMPTY]   = { STOP_EXITING,   0 },
 		[EVENT_ENDED]   = { STOP_DONE,      0 },
 	},
@@ -86,6 +90,9 @@ static unsigned step(struct stop *stop, enum event event, uint64_t now_ns)
 			stop->deadline_ns = now_ns + stop->lame_duck_ns;
 		} else if (transition.next == STOP_DRAINING) {
 			stop->deadline_ns = now_ns + stop->drain_ns;
+		} else if (transition.next == STOP_EXITING) {
+			stop->deadline_ns = now_ns + EXIT_NS;
+			stop->sessions = UINT64_MAX;
 		}
 	}
 	stop->state = transition.next;
@@ -115,6 +122,15 @@ unsigned stop_feed(struct stop *stop, const struct stop_input *input)
 	if (input->workers_ended) {
 		actions |= step(stop, EVENT_ENDED, input->now_ns);
 	}
+	if (stop->state == STOP_EXITING) {
+		if (input->sessions < stop->sessions) {
+			/* A million sessions are not cut in a moment. */
+			stop->sessions = input->sessions;
+			stop->deadline_ns = input->now_ns + EXIT_NS;
+		} else if (input->now_ns >= stop->deadline_ns) {
+			actions |= step(stop, EVENT_ELAPSED, input->now_ns);
+		}
+	}
 	return actions;
 }
 
@@ -124,9 +140,8 @@ uint64_t stop_deadline(const struct stop *stop, uint64_t now_ns)
 	case STOP_LAME_DUCK:
 		return stop->deadline_ns;
 	case STOP_DRAINING:
-		return now_ns + POLL_NS < stop->deadline_ns ? now_ns + POLL_NS : stop->deadline_ns;
 	case STOP_EXITING:
-		return now_ns + POLL_NS;
+		return now_ns + POLL_NS < stop->deadline_ns ? now_ns + POLL_NS : stop->deadline_ns;
 	case STOP_RUNNING:
 	case STOP_DONE:
 	case STOP_UNSET:

@@ -4,7 +4,8 @@
  *   RUNNING -> LAME_DUCK (readiness says no) -> DRAINING (the listeners close, sessions finish)
  *           -> EXITING (the workers leave their loops) -> DONE
  *
- * A second signal, or the deadline of DRAINING, cuts what is left and goes to EXITING.
+ * A second signal, or the deadline of DRAINING, cuts what is left and goes to EXITING. Workers that
+ * neither leave nor end sessions there for a while are hung: DONE does not wait for them.
  *
  * Threads: control alone. Time comes in as an argument.
  */
@@ -29,6 +30,7 @@ enum stop_action {
 	STOP_DO_DRAIN = 1 << 1,     /* tell the workers to stop accepting */
 	STOP_DO_CUT = 1 << 2,       /* tell them to reset all sessions */
 	STOP_DO_EXIT = 1 << 3,      /* tell them to leave */
+	STOP_DO_ABANDON = 1 << 4,   /* some never will: end without them */
 };
 
 struct stop {
@@ -36,6 +38,7 @@ struct stop {
 	uint64_t lame_duck_ns;
 	uint64_t drain_ns;
 	uint64_t deadline_ns; /* of the present state; UINT64_MAX: none */
+	uint64_t sessions;    /* at the last look; of STOP_EXITING */
 };
 
 /* What the caller sees. */
@@ -44,6 +47,7 @@ struct stop_input {
 	uint32_t signals;   /* how many orders to stop have come since the last call */
 	bool empty;         /* no listener is open and no session is left */
 	bool workers_ended; /* all have left their loops */
+	uint64_t sessions;  /* that are left */
 };
 
 void stop_init(struct stop *stop, uint64_t lame_duck_ms, uint64_t drain_ms);

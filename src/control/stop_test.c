@@ -87,6 +87,56 @@ static void a_second_signal_stops_now(void **state)
 	assert_int_equal(stop.state, STOP_EXITING);
 }
 
+static unsigned feed_exiting(struct stop *stop, uint64_t now_ms, uint64_t sessions)
+{
+	const struct stop_input input = {.now_ns = now_ms * MS, .sessions = sessions};
+
+	return stop_feed(stop, &input);
+}
+
+static void a_worker_that_hangs_is_not_waited_for(void **state)
+{
+	struct stop stop;
+
+	(void)state;
+	stop_init(&stop, 0, 1000);
+	(void)feed(&stop, 100, 1, false, false);
+	assert_int_equal(feed_exiting(&stop, 1100, 3), STOP_DO_CUT | STOP_DO_EXIT);
+	assert_int_equal(feed_exiting(&stop, 1110, 3), 0);
+	assert_int_equal(feed_exiting(&stop, 3099, 3), 0);
+	assert_int_equal(stop_deadline(&stop, 3099 * MS), 3100 * MS);
+	assert_int_equal(feed_exiting(&stop, 3100, 3), STOP_DO_ABANDON);
+	assert_int_equal(stop.state, STOP_DONE);
+	assert_int_equal(feed_exiting(&stop, 9999, 3), 0);
+}
+
+static void a_worker_that_still_ends_sessions_is_waited_for(void **state)
+{
+	struct stop stop;
+
+	(void)state;
+	stop_init(&stop, 0, 1000);
+	(void)feed(&stop, 100, 1, false, false);
+	assert_int_equal(feed_exiting(&stop, 1100, 1000), STOP_DO_CUT | STOP_DO_EXIT);
+	for (uint64_t left = 999; left > 0; left--) {
+		assert_int_equal(feed_exiting(&stop, 1100 + 1900 * (1000 - left), left), 0);
+		assert_int_equal(stop.state, STOP_EXITING);
+	}
+	assert_int_equal(feed(&stop, 1900 * 1000, 0, true, true), 0);
+	assert_int_equal(stop.state, STOP_DONE);
+}
+
+static void an_end_at_the_last_moment_abandons_nobody(void **state)
+{
+	struct stop stop;
+
+	(void)state;
+	stop_init(&stop, 0, 1000);
+	(void)feed(&stop, 100, 2, false, false);
+	assert_int_equal(feed(&stop, 99999, 0, true, true), 0);
+	assert_int_equal(stop.state, STOP_DONE);
+}
+
 /* Every state meets every set of inputs; none is refused, and none leads backwards. */
 static void no_state_is_stuck_or_goes_back(void **state)
 {
@@ -120,6 +170,9 @@ int main(void)
 		cmocka_unit_test(the_deadline_cuts),
 		cmocka_unit_test(an_end_at_the_deadline_is_no_cut),
 		cmocka_unit_test(a_second_signal_stops_now),
+		cmocka_unit_test(a_worker_that_hangs_is_not_waited_for),
+		cmocka_unit_test(a_worker_that_still_ends_sessions_is_waited_for),
+		cmocka_unit_test(an_end_at_the_last_moment_abandons_nobody),
 		cmocka_unit_test(no_state_is_stuck_or_goes_back),
 	};
 

@@ -228,17 +228,26 @@ static void say_started(const struct process *process)
 	notify_systemd(status);
 }
 
-static void run(struct process *process)
+/* Returns how many workers hang: their threads still use all that there is. */
+static uint32_t run(struct process *process)
 {
 	struct log_line line;
 	uint64_t cut;
+	uint32_t hung;
 
 	say_started(process);
 	cut = control_run(process->control);
-	plane_join(&process->plane);
-	log_begin(&line, cut > 0 ? LOG_WARN : LOG_INFO, "stopped");
+	hung = control_workers_left(process->control);
+	if (hung == 0) {
+		plane_join(&process->plane);
+	}
+	log_begin(&line, hung > 0 ? LOG_ERROR : (cut > 0 ? LOG_WARN : LOG_INFO), "stopped");
 	log_number(&line, "sessions_cut", cut);
+	if (hung > 0) {
+		log_number(&line, "workers_hung", hung);
+	}
 	log_end(&line);
+	return hung;
 }
 
 static int make_memory(struct process *process, struct error *err)
@@ -326,6 +335,16 @@ static const struct stage {
 	{start_plane, NULL},
 };
 
+/* What a stop with hung workers can still do; the kernel does the rest. */
+static _Noreturn void leave_hung(struct process *process)
+{
+	plane_reset_sessions(&process->plane, &process->shm);
+	stop_observe(process);
+	close_logs(process);
+	sockets_unlink(&process->config);
+	_exit(EXIT_CODE_DONE);
+}
+
 int lifecycle_run(const struct config *config)
 {
 	struct process process = {.given = config, .config = *config, .signal_fd = -1};
@@ -342,7 +361,9 @@ int lifecycle_run(const struct config *config)
 		started++;
 	}
 	if (r == 0) {
-		run(&process);
+		if (run(&process) > 0) {
+			leave_hung(&process);
+		}
 	} else {
 		(void)fprintf(stderr, "loble: error: %s\n", err.text);
 	}

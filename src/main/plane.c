@@ -106,6 +106,28 @@ void plane_join(struct plane *plane)
 	plane->started = 0;
 }
 
+void plane_reset_sessions(const struct plane *plane, const struct shm *shm)
+{
+	for (uint32_t worker = 0; worker < plane->started; worker++) {
+		if (atomic_load_explicit(
+			    &shm->worker_states[worker].stopped, memory_order_acquire) != 0) {
+			continue;
+		}
+		for (uint32_t i = 0; i < shm->sessions_per_worker; i++) {
+			const struct session_record *record = shm_record(shm, worker, i);
+
+			if (record->generation == 0) {
+				break; /* never used, nor is any after it */
+			}
+			for (int side = 0; side < SIDE_COUNT; side++) {
+				if (record->fd[side] >= 0) {
+					socket_reset_on_close(record->fd[side]);
+				}
+			}
+		}
+	}
+}
+
 void plane_free(struct plane *plane)
 {
 	for (uint32_t i = 0; i < plane->worker_count; i++) {

@@ -35,4 +35,10 @@ int plane_start(struct plane *plane, struct shm *shm, struct error *err);
 /* Waits for all threads: they have been told to exit. */
 void plane_join(struct plane *plane);
 
+/*
+ * Has the end of the process reset the sessions of the workers that have not left: truncated must
+ * not look complete.
+ */
+void plane_reset_sessions(const struct plane *plane, const struct shm *shm);
+
 void plane_free(struct plane *plane);

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from harness import proc
 from harness.backends import echo
 from harness.net import END, RESET, connect
 from harness.paths import TCP, TWO_WORKERS, UNIX_LISTENER, data
@@ -245,6 +246,52 @@ def test_a_stop_is_logged_with_its_cause_and_the_time_it_took(bench):
     line.loble.stop()
     words = " ".join(entry["event"] for entry in line.loble.events())
     assert "stopping" in words and "stopped" in words, line.loble.log
+
+
+@pytest.mark.asan
+@stop_ways
+def test_the_end_of_a_listener_is_logged_when_it_closes_and_not_at_the_end(bench, way):
+    loble = bench.loble(bench.service(echo, way), way=way)
+    client = bench.keep(loble.connect())
+    client.send(b"x")
+    assert client.receive(1) == b"x"
+    loble.send_signal(signal.SIGTERM)
+    entry = loble.wait_event("listener_closed")
+    assert entry["listener"] == "default"
+    assert refuses(loble)
+    client.send(b"y")
+    assert client.receive(1) == b"y"
+    client.close()
+    assert loble.wait_exit() == 0
+    assert len(loble.events("listener_closed")) == 1
+    loble.check_log()
+
+
+@pytest.mark.asan
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_worker_that_hangs_does_not_hold_up_the_stop(bench, signals):
+    line = bench.line(TWO_WORKERS, timeouts={"drain": "500ms"})
+    ends = [line.open() for _ in range(12)]  # so that both workers have some
+    for client, backend in ends:
+        client.send(b"x")
+        assert backend.receive(1) == b"x"
+        backend.send(b"truncated")
+    frozen = proc.Frozen(line.loble.pid, "loble-worker")
+    start = time.monotonic()
+    for _ in range(signals):
+        line.loble.send_signal(signal.SIGTERM)
+    assert frozen.wait_end(10 * SLOWNESS)
+    took = time.monotonic() - start
+    assert 2.0 <= took < 2.5 + 1.5 * SLOWNESS, took
+    assert line.loble.wait_exit() == 0
+    for client, backend in ends:
+        assert client.rest().how == RESET
+        assert backend.rest() == (b"", RESET)
+    (stopped,) = line.loble.events("stopped")
+    assert stopped["level"] == "error"
+    assert stopped["workers_hung"] == 1
+    assert 1 <= stopped["sessions_cut"] <= 12
+    line.loble.check_log()
 
 
 def test_signals_that_mean_nothing_here_end_nothing(bench):

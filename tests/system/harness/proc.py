@@ -1,5 +1,6 @@
 """What the kernel says about a process and its children."""
 
+import ctypes
 import os
 import resource
 import time
@@ -94,3 +95,35 @@ def limit_descriptors(pid, soft):
     for one in tree(pid):
         _, hard = resource.prlimit(one, resource.RLIMIT_NOFILE)
         resource.prlimit(one, resource.RLIMIT_NOFILE, (soft, hard))
+
+
+PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
+WALL = 0x40000000
+
+
+class Frozen:
+    """One thread of a process, of that name, which does nothing from now on: a hung one.
+
+    Whoever has frozen it has to take notice of its end, or nobody can wait for the process.
+    """
+
+    def __init__(self, pid, name):
+        self.thread = next(int(task) for one in tree(pid) for task in os.listdir(f"/proc/{one}/task")
+                           if Path(f"/proc/{one}/task/{task}/comm").read_text().strip() == name)
+        self._trace(PTRACE_SEIZE)
+        self._trace(PTRACE_INTERRUPT)
+        os.waitpid(self.thread, WALL)
+
+    def _trace(self, request):
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.ptrace(request, self.thread, None, None) < 0:
+            raise OSError(ctypes.get_errno(), "ptrace")
+
+    def wait_end(self, seconds):
+        """Waits until the thread has ended with its process; whether it did in time."""
+        end = time.monotonic() + seconds
+        while os.waitpid(self.thread, WALL | os.WNOHANG) == (0, 0):
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.005)
+        return True
