@@ -23,7 +23,7 @@ MAY_INCLUDE = {
 ONLY_IN = {
     "toml++/": ["src/config/toml.cc"],
     "urcu": ["src/model/rcu.c", "src/model/rcu.h"],
-    "microhttpd.h": ["src/observe/http.c"],
+    "microhttpd.h": ["src/observe/http.c", "src/observe/http_response.c"],
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')

@@ -1,6 +1,5 @@
 #include "observe/access_log.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -8,34 +7,11 @@
 #include "model/access.h"
 #include "model/session_record.h"
 #include "model/shm.h"
+#include "observe/client_text.h"
 #include "observe/log_writer.h"
 #include "os/clock.h"
 
 static const double NS_PER_MS = 1e6;
-
-/* The client as its socket named it: IPv4 that was mapped into IPv6 for keeping is IPv4 again. */
-static void client_text(const struct access_record *record, char text[static SOCKADDR_TEXT_MAX])
-{
-	struct sockaddr_any address = {.length = sizeof address.ip6};
-	struct in6_addr ip6;
-
-	if (record->local) {
-		memcpy(text, "unix", sizeof "unix");
-		return;
-	}
-	memcpy(&ip6, record->client_address, sizeof ip6);
-	if (IN6_IS_ADDR_V4MAPPED(&ip6)) {
-		address.length = sizeof address.ip4;
-		address.ip4.sin_family = AF_INET;
-		memcpy(&address.ip4.sin_addr, record->client_address + 12, 4);
-		memcpy(&address.ip4.sin_port, record->client_address + 16, 2);
-	} else {
-		address.ip6.sin6_family = AF_INET6;
-		address.ip6.sin6_addr = ip6;
-		memcpy(&address.ip6.sin6_port, record->client_address + 16, 2);
-	}
-	sockaddr_text(&address, text);
-}
 
 static void write_line(
 	const struct shm *shm, const struct access_record *record, struct log_writer *writer)
@@ -43,7 +19,7 @@ static void write_line(
 	char client[SOCKADDR_TEXT_MAX];
 	struct log_line line;
 
-	client_text(record, client);
+	client_text(record->client_address, record->local, client);
 	log_begin_as(&line, log_writer_format(writer), LOG_INFO, "session", record->wall_ns);
 	log_text(&line, "listener", shm->listeners[record->listener].identity.name);
 	log_text(&line, "pool", shm->pools[record->pool].identity.name);

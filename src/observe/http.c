@@ -11,16 +11,16 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "model/snapshot.h"
 #include "observe/endpoint.h"
-#include "observe/ready.h"
+#include "observe/http_response.h"
 #include "os/clock.h"
 
 enum {
 	CLIENTS_MAX = 64,
-	PAGES_MAX = 16,           /* pages of metrics that wait for their readers */
+	PAGES_MAX = 16,           /* large texts that wait for their readers */
 	IDLE_TIMEOUT_S = 10,      /* without a byte in either direction */
 	REQUEST_LIMIT_S = 30,     /* for one request and its answer, however the bytes drip */
+	LATER_LIMIT_S = 120,      /* for an answer that somebody else makes */
 	EVICT_AFTER_S = 1,        /* of such a wait a client may lose its place to a new one */
 	PAUSE_MS = 100,           /* before accept() is tried again where it failed */
 	WATCH_MS = 1000,          /* how often limits are looked at while there are clients */
@@ -32,17 +32,20 @@ static const uint64_t NS_PER_S = 1000000000;
 
 /* One open connection. */
 struct client {
-	int fd;            /* the library's; -1: this entry is free */
-	uint64_t since_ns; /* accepted, or its last answer was complete */
-	bool busy;         /* an answer is being made or sent */
-	bool ended;        /* shut down by us: the library is about to notice */
+	int fd;                         /* the library's; -1: this entry is free */
+	uint64_t since_ns;              /* accepted, or its last answer was complete */
+	bool busy;                      /* an answer is being made or sent */
+	bool ended;                     /* shut down by us: the library is about to notice */
+	uint64_t serial;                /* counts the requests of this entry */
+	struct MHD_Connection *waiting; /* asleep until http_answer(); NULL: it is not */
+	struct answer answer;           /* owned: of one that has slept; HTTP_LATER: none */
 };
 
 struct http {
-	struct metrics_source source;
-	const struct snapshot_store *store;
-	struct endpoint endpoint; /* owned */
-	int epoll_fd;             /* owned: of the listening sockets and the library's epoll */
+	struct site site;
+	struct endpoint endpoint;
+	bool borrowed; /* the endpoint's socket is not ours to close */
+	int epoll_fd;  /* owned: of the listening sockets and the library's epoll */
 	struct MHD_Daemon *daemon;
 	bool paused;        /* the listening sockets are not watched */
 	uint64_t resume_ns; /* when paused: not before */
@@ -51,115 +54,30 @@ struct http {
 	struct client clients[CLIENTS_MAX];
 };
 
-struct answer {
-	unsigned status;
-	struct MHD_Response *response;
-};
-
-/* A page of metrics on its way; freed by the library when nobody needs it any more. */
-struct held_page {
-	struct http *http;
-	struct page page;
-};
-
-static void add_header(const struct answer *answer, const char *name, const char *value)
+static enum MHD_Result send_answer(
+	struct http *http, struct MHD_Connection *connection, struct answer *answer, bool large)
 {
-	if (answer->response != NULL) {
-		(void)MHD_add_response_header(answer->response, name, value);
-	}
+	return response_send(connection, answer, large ? &http->page_count : NULL) ? MHD_YES
+										   : MHD_NO;
 }
 
-static struct answer short_answer(unsigned status, const char *text)
+static enum MHD_Result on_parameter(
+	void *context, enum MHD_ValueKind kind, const char *name, const char *value)
 {
-	struct answer answer = {.status = status};
-	char *copy = strdup(text); /* the library's pointer is not to a constant */
+	struct http_call *call = context;
 
-	if (copy == NULL) {
-		return answer;
+	(void)kind;
+	if (call->query_count < QUERY_MAX) {
+		call->query[call->query_count] =
+			(struct query){.name = name, .value = value == NULL ? "" : value};
 	}
-	answer.response =
-		MHD_create_response_from_buffer(strlen(copy), copy, MHD_RESPMEM_MUST_FREE);
-	if (answer.response == NULL) {
-		free(copy);
-	}
-	add_header(&answer, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain; charset=utf-8");
-	add_header(&answer, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-	return answer;
+	call->query_count++;
+	return call->query_count > QUERY_MAX ? MHD_NO : MHD_YES;
 }
 
-static struct answer busy_answer(const char *text)
+static uint64_t ticket_of(const struct http *http, const struct client *client)
 {
-	const struct answer answer = short_answer(MHD_HTTP_SERVICE_UNAVAILABLE, text);
-
-	add_header(&answer, MHD_HTTP_HEADER_RETRY_AFTER, "1");
-	return answer;
-}
-
-static void free_page(void *context)
-{
-	struct held_page *held = context;
-
-	assert(held->http->page_count > 0);
-	held->http->page_count--;
-	page_done(&held->page);
-	free(held);
-}
-
-static struct answer metrics_answer(struct http *http)
-{
-	struct answer answer = {.status = MHD_HTTP_OK};
-	struct held_page *held;
-
-	if (http->page_count >= PAGES_MAX) {
-		return busy_answer("too many scrapes at once\n");
-	}
-	held = calloc(1, sizeof *held);
-	if (held == NULL) {
-		return busy_answer("out of memory\n");
-	}
-	held->http = http;
-	http->page_count++;
-	metrics_write(&held->page, &http->source);
-	if (!held->page.failed) {
-		answer.response = MHD_create_response_from_buffer_with_free_callback_cls(
-			held->page.length, held->page.text, free_page, held);
-	}
-	if (answer.response == NULL) {
-		free_page(held);
-		return busy_answer("out of memory\n");
-	}
-	add_header(
-		&answer, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
-	return answer;
-}
-
-static struct answer ready_answer(const struct http *http)
-{
-	const char *refusal = ready_refusal(http->source.shm, snapshot_current(http->store));
-
-	return refusal == NULL ? short_answer(MHD_HTTP_OK, "ready\n")
-			       : short_answer(MHD_HTTP_SERVICE_UNAVAILABLE, refusal);
-}
-
-static struct answer answer_to(struct http *http, const char *path, const char *method)
-{
-	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
-		const struct answer answer = short_answer(
-			MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD are understood here\n");
-
-		add_header(&answer, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
-		return answer;
-	}
-	if (strcmp(path, "/metrics") == 0) {
-		return metrics_answer(http);
-	}
-	if (strcmp(path, "/healthz") == 0) {
-		return short_answer(MHD_HTTP_OK, "ok\n");
-	}
-	if (strcmp(path, "/readyz") == 0) {
-		return ready_answer(http);
-	}
-	return short_answer(MHD_HTTP_NOT_FOUND, "there are /metrics, /healthz and /readyz\n");
+	return client->serial * CLIENTS_MAX + (uint64_t)(client - http->clients);
 }
 
 /* NULL only before on_connection() was told of it. */
@@ -171,9 +89,34 @@ static struct client *client_of(struct MHD_Connection *connection)
 	return info == NULL ? NULL : info->socket_context;
 }
 
+/* The request is whole: answers it, or puts its connection to sleep until http_answer(). */
+static enum MHD_Result answer_request(struct http *http, struct MHD_Connection *connection,
+	struct client *client, const char *method, const char *path)
+{
+	struct http_call call = {
+		.method = method,
+		.path = path,
+		.crowded = http->page_count >= PAGES_MAX,
+		.ticket = ticket_of(http, client),
+	};
+	struct answer answer;
+	bool large;
+
+	(void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, on_parameter, &call);
+	answer = route_call(&http->site, &call, &large);
+	client->busy = true;
+	if (answer.status != HTTP_LATER) {
+		return send_answer(http, connection, &answer, large);
+	}
+	client->waiting = connection;
+	client->since_ns = clock_monotonic_ns();
+	MHD_suspend_connection(connection);
+	return MHD_YES;
+}
+
 /*
- * Called once when the headers are there, and again for each piece of a body, which nobody wants:
- * it is taken and thrown away.
+ * Called once when the headers are there, again for each piece of a body, which nobody wants (it
+ * is taken and thrown away), and again when a connection that slept goes on.
  */
 /* NOLINTNEXTLINE(readability-function-size): the library decides what it passes */
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection,
@@ -182,8 +125,6 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 {
 	static int seen;
 	struct client *client = client_of(connection);
-	struct answer answer;
-	enum MHD_Result result;
 
 	(void)version;
 	(void)upload;
@@ -195,16 +136,13 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 		*upload_size = 0;
 		return MHD_YES;
 	}
-	answer = answer_to(context, path, method);
-	if (answer.response == NULL) {
+	if (client == NULL) {
 		return MHD_NO;
 	}
-	if (client != NULL) {
-		client->busy = true;
+	if (client->answer.status != HTTP_LATER) {
+		return send_answer(context, connection, &client->answer, false);
 	}
-	result = MHD_queue_response(connection, answer.status, answer.response);
-	MHD_destroy_response(answer.response);
-	return result;
+	return answer_request(context, connection, client, method, path);
 }
 
 /* An answer is complete, or its connection has ended. */
@@ -217,8 +155,10 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
 	(void)request;
 	(void)code;
 	if (client != NULL) {
+		answer_done(&client->answer);
 		client->busy = false;
 		client->since_ns = clock_monotonic_ns();
+		client->serial++;
 	}
 }
 
@@ -230,7 +170,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 
 	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
 		client = *socket_context;
-		*client = (struct client){.fd = -1};
+		*client = (struct client){.fd = -1, .serial = client->serial + 1};
 		http->client_count--;
 		return;
 	}
@@ -242,9 +182,42 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 		.fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)
 			      ->connect_fd,
 		.since_ns = clock_monotonic_ns(),
+		.serial = client->serial,
 	};
 	http->client_count++;
 	*socket_context = client;
+}
+
+static void wake(struct client *client, struct answer *answer)
+{
+	struct MHD_Connection *connection = client->waiting;
+
+	client->waiting = NULL;
+	client->answer = *answer;
+	client->since_ns = clock_monotonic_ns();
+	MHD_resume_connection(connection);
+}
+
+void http_answer(struct http *http, uint64_t ticket, struct answer *answer)
+{
+	struct client *client = &http->clients[ticket % CLIENTS_MAX];
+
+	if (client->waiting == NULL || ticket_of(http, client) != ticket) {
+		answer_done(answer);
+		return;
+	}
+	wake(client, answer);
+}
+
+static void wake_all(struct http *http, const char *reason)
+{
+	for (uint32_t i = 0; i < CLIENTS_MAX; i++) {
+		if (http->clients[i].waiting != NULL) {
+			struct answer answer = answer_error(HTTP_UNAVAILABLE, reason);
+
+			wake(&http->clients[i], &answer);
+		}
+	}
 }
 
 static void end_client(struct client *client)
@@ -276,6 +249,15 @@ static bool is_done(const struct client *client)
 	return !client->busy && recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
+static void end_waiting(struct client *client, uint64_t now_ns)
+{
+	if (now_ns - client->since_ns >= LATER_LIMIT_S * NS_PER_S) {
+		struct answer answer = answer_error(HTTP_TIMEOUT, "it takes too long");
+
+		wake(client, &answer);
+	}
+}
+
 static void end_clients(struct http *http)
 {
 	const uint64_t now_ns = clock_monotonic_ns();
@@ -285,6 +267,10 @@ static void end_clients(struct http *http)
 		struct client *client = &http->clients[i];
 
 		if (client->fd < 0 || client->ended) {
+			continue;
+		}
+		if (client->waiting != NULL) {
+			end_waiting(client, now_ns);
 			continue;
 		}
 		if (now_ns - client->since_ns >= REQUEST_LIMIT_S * NS_PER_S ||
@@ -303,7 +289,7 @@ static void evict_one(struct http *http)
 	for (uint32_t i = 0; i < CLIENTS_MAX; i++) {
 		struct client *client = &http->clients[i];
 
-		if (client->fd >= 0 && !client->ended &&
+		if (client->fd >= 0 && !client->ended && client->waiting == NULL &&
 			(oldest == NULL || client->since_ns < oldest->since_ns)) {
 			oldest = client;
 		}
@@ -377,7 +363,8 @@ static int start_daemon(struct http *http, struct error *err)
 	const union MHD_DaemonInfo *info;
 	struct epoll_event event = {.events = EPOLLIN};
 
-	http->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL,
+	http->daemon = MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
 		on_request, http, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CLIENTS_MAX,
 		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_TIMEOUT_S,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_BYTES,
@@ -396,14 +383,16 @@ static int start_daemon(struct http *http, struct error *err)
 	return 0;
 }
 
-static int open_listeners(struct http *http, const struct address *address, struct error *err)
+static int open_listeners(struct http *http, const struct http_setup *setup, struct error *err)
 {
-	int r;
+	int r = 0;
 
-	if (address->kind == ADDRESS_UNSET) {
-		return 0;
+	if (setup->borrow_fd) {
+		http->endpoint = (struct endpoint){.count = 1, .fds = {setup->listen_fd}};
+		http->borrowed = true;
+	} else if (setup->address.kind != ADDRESS_UNSET) {
+		r = endpoint_open(&setup->address, &http->endpoint, err);
 	}
-	r = endpoint_open(address, &http->endpoint, err);
 	for (uint32_t i = 0; r == 0 && i < http->endpoint.count; i++) {
 		struct epoll_event event = {.events = EPOLLIN};
 
@@ -421,10 +410,9 @@ int http_create(const struct http_setup *setup, struct http **ret_http, struct e
 	int r;
 
 	if (http == NULL) {
-		return error_set(err, ENOMEM, "metrics: cannot start");
+		return error_set(err, ENOMEM, "%s: cannot start", setup->name);
 	}
-	http->source = setup->source;
-	http->store = setup->store;
+	http->site = setup->site;
 	for (uint32_t i = 0; i < CLIENTS_MAX; i++) {
 		http->clients[i].fd = -1;
 	}
@@ -433,7 +421,7 @@ int http_create(const struct http_setup *setup, struct http **ret_http, struct e
 		r = error_set(&why, errno, "cannot open an epoll");
 		goto fail_free;
 	}
-	r = open_listeners(http, &setup->address, &why);
+	r = open_listeners(http, setup, &why);
 	if (r < 0) {
 		goto fail_free;
 	}
@@ -446,7 +434,7 @@ int http_create(const struct http_setup *setup, struct http **ret_http, struct e
 
 fail_free:
 	http_free(http);
-	return error_say(err, -r, "metrics: %s", why.text);
+	return error_say(err, -r, "%s: %s", setup->name, why.text);
 }
 
 void http_free(struct http *http)
@@ -454,8 +442,13 @@ void http_free(struct http *http)
 	if (http == NULL) {
 		return;
 	}
-	endpoint_close(&http->endpoint);
+	if (!http->borrowed) {
+		endpoint_close(&http->endpoint);
+	}
 	if (http->daemon != NULL) {
+		/* The library wants nobody asleep at its end; one more turn sends the answers. */
+		wake_all(http, "stopping");
+		(void)MHD_run(http->daemon);
 		MHD_stop_daemon(http->daemon);
 	}
 	assert(http->client_count == 0);

@@ -15,6 +15,7 @@
 #include "model/shm.h"
 #include "model/snapshot.h"
 #include "observe/http.h"
+#include "observe/pages.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -25,8 +26,9 @@ static struct snapshot_store store;
 
 static struct http *start(void)
 {
+	static struct pages pages = {.source = {.shm = &shm, .version = "1.2.3"}, .store = &store};
 	const struct http_setup setup = {
-		.source = {.shm = &shm, .version = "1.2.3"}, .store = &store};
+		.name = "fuzz", .site = {.table_count = 1, .tables = {pages_routes(&pages)}}};
 	struct http *http;
 	struct error err;
 	int r = shm_create(1, 1, &shm, &err);

@@ -10,6 +10,7 @@
 
 #include "model/snapshot.h"
 #include "observe/http.h"
+#include "observe/pages.h"
 #include "observe/testing.h"
 #include "os/clock.h"
 
@@ -26,6 +27,7 @@ enum {
 struct scene {
 	void *shm;
 	struct snapshot_store store;
+	struct pages pages;
 	struct http *http;
 	char *answer; /* what the last exchange got, terminated */
 };
@@ -33,15 +35,18 @@ struct scene {
 static int set_up(void **state)
 {
 	struct scene *scene = calloc(1, sizeof *scene);
-	struct http_setup setup = {.address = {.kind = ADDRESS_NUMERIC}};
+	struct http_setup setup = {.name = "metrics"};
 
 	assert_non_null(scene);
 	assert_int_equal(testing_make_shm(&scene->shm), 0);
 	testing_fill(scene->shm);
 	assert_null(address_parse("127.0.0.1:1", 11, &setup.address));
 	setup.address.numeric.ip4.sin_port = 0; /* any that is free */
-	setup.source = (struct metrics_source){.shm = scene->shm, .version = "1.2.3"};
-	setup.store = &scene->store;
+	scene->pages = (struct pages){
+		.source = {.shm = scene->shm, .version = "1.2.3"},
+		.store = &scene->store,
+	};
+	setup.site.tables[setup.site.table_count++] = pages_routes(&scene->pages);
 	assert_int_equal(http_create(&setup, &scene->http, NULL), 0);
 	scene->answer = malloc(ANSWER_MAX);
 	assert_non_null(scene->answer);
@@ -368,7 +373,7 @@ static void clients_that_never_read_are_bounded(void **state)
 		settle(scene);
 	}
 	expect_start(exchange(scene, GET("/metrics")), "HTTP/1.1 503 ");
-	assert_non_null(strstr(scene->answer, "\r\n\r\ntoo many scrapes at once\n"));
+	assert_non_null(strstr(scene->answer, "\r\n\r\ntoo many requests at once\n"));
 	expect_start(exchange(scene, GET("/healthz")), "HTTP/1.1 200 ");
 	assert_true(http_timeout_ms(scene->http) > 0);
 	for (int i = 0; i < PAGES_MAX; i++) {

@@ -9,6 +9,7 @@
 #include "base/array.h"
 #include "model/shm.h"
 #include "observe/process_metrics.h"
+#include "observe/shown.h"
 #include "observe/totals.h"
 
 /* Two names, of which each byte may become three, and the keys. */
@@ -26,15 +27,6 @@ struct entity {
 struct entities {
 	uint32_t count;
 	struct entity *list; /* owned */
-};
-
-/* The states that an operator sees; maintenance is one of them, and wins. */
-enum shown_state {
-	SHOWN_HEALTHY,
-	SHOWN_DRAINING,
-	SHOWN_UNHEALTHY,
-	SHOWN_MAINTENANCE,
-	SHOWN_COUNT,
 };
 
 /* How many backends of a pool are in each state. */
@@ -225,38 +217,14 @@ static void write_session_duration(
 		offsetof(struct pool_counters, duration_sum_ns));
 }
 
-static const char *const shown_names[SHOWN_COUNT] = {
-	[SHOWN_HEALTHY] = "healthy",
-	[SHOWN_DRAINING] = "draining",
-	[SHOWN_UNHEALTHY] = "unhealthy",
-	[SHOWN_MAINTENANCE] = "maintenance",
-};
-
-static enum shown_state shown_state_of(const struct slot *slot)
-{
-	if (atomic_load_explicit(&slot->admin, memory_order_acquire) == ADMIN_MAINTENANCE) {
-		return SHOWN_MAINTENANCE;
-	}
-	switch ((enum health_state)atomic_load_explicit(&slot->health, memory_order_acquire)) {
-	case HEALTH_HEALTHY:
-		return SHOWN_HEALTHY;
-	case HEALTH_UNSET: /* no longer configured, and its last sessions are running */
-	case HEALTH_DRAINING:
-		return SHOWN_DRAINING;
-	case HEALTH_UNHEALTHY:
-	case HEALTH_STATE_COUNT:
-		break;
-	}
-	return SHOWN_UNHEALTHY;
-}
-
 static void write_state(
 	const struct scrape *scrape, const struct metric *metric, const struct entity *entity)
 {
 	const enum shown_state state = shown_state_of(&scrape->shm->slots[entity->index]);
 
 	for (int i = 0; i < SHOWN_COUNT; i++) {
-		write_labelled(scrape, metric, entity, "state", shown_names[i],
+		write_labelled(scrape, metric, entity, "state",
+			shown_state_name((enum shown_state)i),
 			(enum shown_state)i == state ? 1 : 0);
 	}
 }
@@ -307,7 +275,8 @@ static void write_pool_backends(
 	const struct scrape *scrape, const struct metric *metric, const struct entity *entity)
 {
 	for (int i = 0; i < SHOWN_COUNT; i++) {
-		write_labelled(scrape, metric, entity, "state", shown_names[i],
+		write_labelled(scrape, metric, entity, "state",
+			shown_state_name((enum shown_state)i),
 			scrape->pool_states[entity->index].count[i]);
 	}
 }
@@ -509,13 +478,6 @@ static void list_pools(struct scrape *scrape)
 	}
 }
 
-/* A backend that no configuration names any more is shown until its last session has ended. */
-static bool is_shown(const struct slot *slot, const struct slot_counters *counters)
-{
-	return atomic_load_explicit(&slot->health, memory_order_acquire) != HEALTH_UNSET ||
-		totals_slot_active(counters) > 0;
-}
-
 static void list_backends(struct scrape *scrape)
 {
 	const uint32_t count = scrape->totals.slot_count;
@@ -532,7 +494,7 @@ static void list_backends(struct scrape *scrape)
 		struct entity *entity = &scrape->backends.list[scrape->backends.count];
 		size_t length;
 
-		if (pool >= scrape->pools.count || !is_shown(slot, &scrape->totals.slots[i])) {
+		if (pool >= scrape->pools.count || !shown_at_all(slot, &scrape->totals.slots[i])) {
 			continue;
 		}
 		scrape->backends.count++;

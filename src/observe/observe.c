@@ -13,6 +13,7 @@
 #include "model/rcu.h"
 #include "observe/access_log.h"
 #include "observe/http.h"
+#include "observe/pages.h"
 #include "os/clock.h"
 #include "os/thread.h"
 
@@ -25,6 +26,7 @@ enum {
 
 struct observe {
 	struct observe_setup setup;
+	struct pages pages;
 	struct http *http;            /* owned; NULL: no metrics */
 	struct access_log access_log; /* the thread's; without rings: none */
 	pthread_t thread;
@@ -94,20 +96,13 @@ static int watch(const struct observe *observe, int fd)
 
 static int open_http(struct observe *observe, struct error *err)
 {
-	const struct http_setup setup = {
-		.address = observe->setup.metrics_address,
-		.source =
-			{
-				.shm = observe->setup.shm,
-				.version = observe->setup.version,
-			},
-		.store = observe->setup.store,
-	};
+	struct http_setup setup = {.name = "metrics", .address = observe->setup.metrics_address};
 	int r;
 
 	if (!observe->setup.serve_metrics) {
 		return 0;
 	}
+	setup.site.tables[setup.site.table_count++] = pages_routes(&observe->pages);
 	r = http_create(&setup, &observe->http, err);
 	if (r < 0) {
 		return r;
@@ -143,6 +138,10 @@ int observe_start(
 		return error_set(err, ENOMEM, "cannot start the admin thread");
 	}
 	observe->setup = *setup;
+	observe->pages = (struct pages){
+		.source = {.shm = setup->shm, .version = setup->version},
+		.store = setup->store,
+	};
 	observe->access_log = (struct access_log){
 		.shm = setup->shm,
 		.rings = setup->access_rings,

@@ -6,56 +6,13 @@
 
 #include "base/utf8.h"
 
-enum { PAGE_FIRST_BYTES = 64 * 1024, NUMBER_MAX = 24, SECONDS_MAX = 32, FRACTION_DIGITS = 9 };
+enum { NUMBER_MAX = 24, SECONDS_MAX = 32, FRACTION_DIGITS = 9 };
 
 static const uint64_t NS_PER_S = 1000000000;
 
-struct page page_begin(void)
-{
-	return (struct page){.text = NULL};
-}
-
-void page_done(struct page *page)
-{
-	free(page->text);
-	*page = (struct page){.text = NULL};
-}
-
-static bool reserve(struct page *page, size_t bytes)
-{
-	size_t limit = page->limit == 0 ? PAGE_FIRST_BYTES : page->limit;
-	char *text;
-
-	if (page->failed) {
-		return false;
-	}
-	if (page->length + bytes <= page->limit) {
-		return true;
-	}
-	while (limit < page->length + bytes) {
-		limit *= 2;
-	}
-	text = realloc(page->text, limit);
-	if (text == NULL) {
-		page->failed = true;
-		return false;
-	}
-	page->text = text;
-	page->limit = limit;
-	return true;
-}
-
-static void add_bytes(struct page *page, const char *bytes, size_t length)
-{
-	if (reserve(page, length)) {
-		memcpy(page->text + page->length, bytes, length);
-		page->length += length;
-	}
-}
-
 static void add(struct page *page, const char *text)
 {
-	add_bytes(page, text, strlen(text));
+	page_add(page, text, strlen(text));
 }
 
 /* Writes the digits and returns how many there are. */
@@ -79,7 +36,7 @@ static void add_number(struct page *page, uint64_t number)
 {
 	char text[NUMBER_MAX];
 
-	add_bytes(page, text, format_number(number, text));
+	page_add(page, text, format_number(number, text));
 }
 
 void page_metric(struct page *page, const char *name, const char *type, const char *help)
@@ -189,6 +146,6 @@ void page_seconds(struct page *page, const struct sample *sample, uint64_t ns)
 	char text[SECONDS_MAX];
 
 	add_name(page, sample);
-	add_bytes(page, text, page_format_seconds(ns, text));
+	page_add(page, text, page_format_seconds(ns, text));
 	add(page, "\n");
 }

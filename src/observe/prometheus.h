@@ -1,29 +1,16 @@
 /*
- * The Prometheus text format, version 0.0.4, written into one growing buffer.
+ * The Prometheus text format, version 0.0.4, written into a page.
  *
- * All samples of a metric follow its HELP and TYPE, so a page is written metric by metric. A page
- * that ran out of memory swallows what follows and says so at the end.
+ * All samples of a metric follow its HELP and TYPE, so a page is written metric by metric.
  *
  * Threads: a page belongs to one at a time.
  */
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct page {
-	char *text; /* owned; from malloc() */
-	size_t length;
-	size_t limit;
-	bool failed; /* no memory: the page is not whole */
-};
-
-/* Returns an empty page. */
-struct page page_begin(void);
-
-/* Frees the text. */
-void page_done(struct page *page);
+#include "observe/page.h"
 
 /* HELP and TYPE ("counter", "gauge", "histogram") of a metric. */
 void page_metric(struct page *page, const char *name, const char *type, const char *help);

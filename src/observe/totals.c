@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "model/shm.h"
+#include "observe/written.h"
 
 /* One kind of counters: `count` blocks of each worker, workers `stride` bytes apart. */
 struct kind {
@@ -37,24 +37,6 @@ static void add_block(char *sums, const char *block, size_t bytes)
 	}
 }
 
-/*
- * The first byte at or after `from` that has memory behind it and, in *ret_end, the first after it
- * that has none; `end` when there is none before it. Where the kernel cannot tell, all has.
- */
-static off_t next_written(const struct shm *shm, off_t from, off_t end, off_t *ret_end)
-{
-	const off_t start = lseek(shm->fd, from, SEEK_DATA);
-	off_t hole;
-
-	if (start < 0) {
-		*ret_end = end;
-		return errno == ENXIO ? end : from;
-	}
-	hole = lseek(shm->fd, start, SEEK_HOLE);
-	*ret_end = hole < 0 || hole > end ? end : hole;
-	return start < end ? start : end;
-}
-
 static void add_worker(const struct shm *shm, const struct kind *kind, uint32_t worker)
 {
 	const char *const blocks = kind->base + worker * kind->stride;
@@ -64,7 +46,7 @@ static void add_worker(const struct shm *shm, const struct kind *kind, uint32_t 
 
 	while (i < kind->count) {
 		off_t hole;
-		const off_t from = next_written(shm, offset + (off_t)(i * kind->block), end, &hole);
+		const off_t from = written_next(shm, offset + (off_t)(i * kind->block), end, &hole);
 		const size_t past = ((size_t)(hole - offset) + kind->block - 1) / kind->block;
 
 		i = (size_t)(from - offset) / kind->block;
