@@ -1,10 +1,10 @@
 /*
  * What the access log knows of an ended session, and the ring that carries it.
  *
- * One single-producer single-consumer ring per worker. The worker fills in a record at the end
- * of a session; the admin thread makes the line. A full ring drops the record and counts it.
+ * One ring (base/ring.h) per worker. The worker fills in a record at the end of a session; the
+ * admin thread makes the line. A full ring drops the record and counts it.
  *
- * Threads: push by the worker, pop by the admin thread. Order of stores as in evidence.h.
+ * Threads: push by the worker, pop by the admin thread.
  */
 #pragma once
 
@@ -12,8 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/array.h"
-#include "model/counter.h"
+#include "base/ring.h"
 #include "model/slot.h"
 
 enum { ACCESS_RING_SIZE = 4096 }; /* power of two */
@@ -35,9 +34,7 @@ struct access_record {
 };
 
 struct access_ring {
-	_Alignas(CACHE_LINE) _Atomic uint32_t tail;
-	counter_t dropped;
-	_Alignas(CACHE_LINE) _Atomic uint32_t head;
+	struct ring ring;
 	struct access_record entries[ACCESS_RING_SIZE];
 };
 
@@ -47,3 +44,6 @@ void access_init(struct access_ring *ring);
 /* False when the ring is full; the record is then counted as dropped. */
 bool access_push(struct access_ring *ring, const struct access_record *record);
 bool access_pop(struct access_ring *ring, struct access_record *ret_record);
+
+/* How many records were dropped so far. Any thread. */
+uint64_t access_dropped(const struct access_ring *ring);

@@ -19,7 +19,7 @@ static void records_come_out_in_order(void **state)
 		assert_int_equal(record.tries, 2);
 	}
 	assert_false(access_pop(&ring, &record));
-	assert_int_equal(counter_get(&ring.dropped), 0);
+	assert_int_equal(access_dropped(&ring), 0);
 }
 
 static void a_full_ring_counts_what_it_drops(void **state)
@@ -35,7 +35,7 @@ static void a_full_ring_counts_what_it_drops(void **state)
 	for (uint32_t i = 0; i < 3; i++) {
 		assert_false(access_push(&ring, &record));
 	}
-	assert_int_equal(counter_get(&ring.dropped), 3);
+	assert_int_equal(access_dropped(&ring), 3);
 	for (uint32_t i = 0; i < ACCESS_RING_SIZE; i++) {
 		assert_true(access_pop(&ring, &record));
 		assert_int_equal(record.slot, i);

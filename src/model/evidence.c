@@ -1,59 +1,44 @@
 #include "model/evidence.h"
 
+static struct ring_entries evidence_entries(struct evidence_ring *ring)
+{
+	return (struct ring_entries){
+		.first = ring->entries,
+		.count = EVIDENCE_RING_SIZE,
+		.bytes = sizeof ring->entries[0],
+	};
+}
+
+static struct ring_entries command_entries(struct command_ring *ring)
+{
+	return (struct ring_entries){
+		.first = ring->entries,
+		.count = COMMAND_RING_SIZE,
+		.bytes = sizeof ring->entries[0],
+	};
+}
+
 bool evidence_push(struct evidence_ring *ring, const struct evidence *evidence)
 {
-	const uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-	const uint32_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
-
-	if (tail - head == EVIDENCE_RING_SIZE) {
-		atomic_store_explicit(&ring->overflowed, 1, memory_order_release);
-		return false;
-	}
-	ring->entries[tail % EVIDENCE_RING_SIZE] = *evidence;
-	atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
-	return true;
+	return ring_push(&ring->ring, evidence_entries(ring), evidence);
 }
 
 bool evidence_pop(struct evidence_ring *ring, struct evidence *ret_evidence)
 {
-	const uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-	const uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
-
-	if (head == tail) {
-		return false;
-	}
-	*ret_evidence = ring->entries[head % EVIDENCE_RING_SIZE];
-	atomic_store_explicit(&ring->head, head + 1, memory_order_release);
-	return true;
+	return ring_pop(&ring->ring, evidence_entries(ring), ret_evidence);
 }
 
 bool evidence_overflowed(struct evidence_ring *ring)
 {
-	return atomic_exchange_explicit(&ring->overflowed, 0, memory_order_acq_rel) != 0;
+	return ring_lost(&ring->ring) > 0;
 }
 
 bool command_push(struct command_ring *ring, const struct command *command)
 {
-	const uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-	const uint32_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
-
-	if (tail - head == COMMAND_RING_SIZE) {
-		return false;
-	}
-	ring->entries[tail % COMMAND_RING_SIZE] = *command;
-	atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
-	return true;
+	return ring_push(&ring->ring, command_entries(ring), command);
 }
 
 bool command_pop(struct command_ring *ring, struct command *ret_command)
 {
-	const uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-	const uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
-
-	if (head == tail) {
-		return false;
-	}
-	*ret_command = ring->entries[head % COMMAND_RING_SIZE];
-	atomic_store_explicit(&ring->head, head + 1, memory_order_release);
-	return true;
+	return ring_pop(&ring->ring, command_entries(ring), ret_command);
 }

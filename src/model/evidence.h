@@ -1,19 +1,17 @@
 /*
  * What workers tell control about backends, and control tells workers to do.
  *
- * Two single-producer single-consumer rings per worker, in fixed memory: nothing is allocated
- * and nobody waits. A full evidence ring loses the report and sets `overflowed`: control then
- * looks at the counters, which are exact in any case. A full command ring makes control try
- * again at its next turn.
+ * Two rings (base/ring.h) per worker, in shared memory: nothing is allocated and nobody waits. A
+ * full evidence ring loses the report, and control looks at the counters, which are exact in any
+ * case. A full command ring makes control try again at its next turn.
  *
  * | ring     | producer      | consumer      |
  * |----------|---------------|---------------|
  * | evidence | the worker    | control       |
  * | commands | control       | the worker    |
  *
- * `tail` is stored with release by the producer after the entry and loaded with acquire by the
- * consumer before it; `head` the same the other way round. Each side wakes the other through an
- * eventfd that it owns the write to; the rings do not know about it.
+ * Each side wakes the other through an eventfd that it owns the write to; the rings do not know
+ * about it.
  */
 #pragma once
 
@@ -21,7 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/array.h"
+#include "base/ring.h"
 #include "model/limits.h"
 #include "model/slot.h"
 
@@ -40,9 +38,7 @@ struct evidence {
 };
 
 struct evidence_ring {
-	_Alignas(CACHE_LINE) _Atomic uint32_t tail; /* next to write */
-	_Atomic uint32_t overflowed;                /* set by the worker, cleared by control */
-	_Alignas(CACHE_LINE) _Atomic uint32_t head; /* next to read */
+	struct ring ring;
 	struct evidence entries[EVIDENCE_RING_SIZE];
 };
 
@@ -60,12 +56,11 @@ struct command {
 };
 
 struct command_ring {
-	_Alignas(CACHE_LINE) _Atomic uint32_t tail;
-	_Alignas(CACHE_LINE) _Atomic uint32_t head;
+	struct ring ring;
 	struct command entries[COMMAND_RING_SIZE];
 };
 
-/* False when the ring is full; for evidence, `overflowed` is then set. */
+/* False when the ring is full. */
 bool evidence_push(struct evidence_ring *ring, const struct evidence *evidence);
 
 /* False when the ring is empty. */

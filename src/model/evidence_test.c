@@ -1,10 +1,7 @@
-#include <pthread.h>
 #include <string.h>
 
 #include "base/testing.h"
 #include "model/evidence.h"
-
-enum { REPORTS = 200000 };
 
 /* Static, since the heap does not align to cache lines. */
 static struct evidence_ring *fresh_ring(void)
@@ -76,64 +73,12 @@ static void commands_wait_in_order(void **state)
 	assert_false(command_pop(ring, &command));
 }
 
-/* The indexes go round at 2^32; the ring must not notice. */
-static void the_end_of_the_numbers_is_no_end(void **state)
-{
-	struct evidence_ring *ring = fresh_ring();
-	struct evidence evidence = {.kind = EVIDENCE_FAILURE};
-
-	(void)state;
-	atomic_store(&ring->head, UINT32_MAX - 10);
-	atomic_store(&ring->tail, UINT32_MAX - 10);
-	for (uint32_t i = 0; i < EVIDENCE_RING_SIZE; i++) {
-		evidence.slot = i;
-		assert_true(evidence_push(ring, &evidence));
-	}
-	assert_false(evidence_push(ring, &evidence));
-	for (uint32_t i = 0; i < EVIDENCE_RING_SIZE; i++) {
-		assert_true(evidence_pop(ring, &evidence));
-		assert_int_equal(evidence.slot, i);
-	}
-}
-
-static void *produce(void *argument)
-{
-	struct evidence_ring *ring = argument;
-
-	for (uint32_t i = 0; i < REPORTS; i++) {
-		const struct evidence in = {.slot = i, .started_ns = (uint64_t)i * 3};
-
-		while (!evidence_push(ring, &in)) {
-		}
-	}
-	return NULL;
-}
-
-static void two_threads_lose_and_mix_nothing(void **state)
-{
-	struct evidence_ring *ring = fresh_ring();
-	struct evidence evidence;
-	pthread_t producer;
-
-	(void)state;
-	assert_int_equal(pthread_create(&producer, NULL, produce, ring), 0);
-	for (uint32_t i = 0; i < REPORTS; i++) {
-		while (!evidence_pop(ring, &evidence)) {
-		}
-		assert_int_equal(evidence.slot, i);
-		assert_int_equal(evidence.started_ns, (uint64_t)i * 3);
-	}
-	assert_int_equal(pthread_join(producer, NULL), 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_put_in_comes_out_in_order),
 		cmocka_unit_test(a_full_ring_says_so_once),
 		cmocka_unit_test(commands_wait_in_order),
-		cmocka_unit_test(the_end_of_the_numbers_is_no_end),
-		cmocka_unit_test(two_threads_lose_and_mix_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

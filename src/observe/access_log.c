@@ -44,7 +44,7 @@ static void tell_lost(struct access_log *log)
 	struct log_line line;
 
 	for (uint32_t worker = 0; worker < log->shm->workers; worker++) {
-		lost += counter_get(&log->rings[worker]->dropped);
+		lost += access_dropped(log->rings[worker]);
 	}
 	(void)atomic_fetch_add_explicit(&log->shm->header->process.log_lines_dropped,
 		lost - log->counted, memory_order_relaxed);
