@@ -381,12 +381,35 @@ static bool turn(struct control *control)
 	return step_stop(control, now_ns);
 }
 
+/* A predecessor that was stopping has said so: the order to stop holds. */
+static void begin(struct control *control)
+{
+	switch ((enum process_phase)atomic_load_explicit(
+		&control->setup.shm->header->process.phase, memory_order_acquire)) {
+	case PHASE_STARTING:
+		control->listening = true;
+		set_listeners(control, true);
+		set_phase(control, PHASE_RUNNING);
+		record_process(control, EVENT_PROCESS_STARTED, "");
+		break;
+	case PHASE_RUNNING:
+		control->listening = true;
+		break;
+	case PHASE_DRAINING:
+	case PHASE_STOPPED:
+		control->stop.lame_duck_ns = 0;
+		control->stop_signals++;
+		break;
+	case PHASE_LAME_DUCK:
+		control->listening = true;
+		control->stop_signals++;
+		break;
+	}
+}
+
 uint64_t control_run(struct control *control)
 {
-	control->listening = true;
-	set_listeners(control, true);
-	set_phase(control, PHASE_RUNNING);
-	record_process(control, EVENT_PROCESS_STARTED, "");
+	begin(control);
 	while (!turn(control)) {
 	}
 	return control->cut_sessions;
@@ -487,6 +510,9 @@ static void note_configuration(struct control *control)
 		.generation = control->registry.generation,
 	};
 
+	if (counter_get(&process->config_generation) == control->registry.generation) {
+		return; /* a predecessor has said so */
+	}
 	counter_set(&process->config_generation, control->registry.generation);
 	counter_set(&process->reload_wall_ns, clock_wall_ns());
 	atomic_store_explicit(&process->reload_successful, 1, memory_order_release);
@@ -494,6 +520,18 @@ static void note_configuration(struct control *control)
 		control->registry.listener_count, control->registry.pool_count,
 		control->registry.backend_count);
 	event_record(&control->events, &event);
+}
+
+/* What goes on from a predecessor is not healthy for a reason: it proves itself. */
+static void probe_the_sick(struct control *control, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < control->registry.backend_count; i++) {
+		const struct backend_health *health = &control->registry.health[i];
+
+		if (health->health.state != HEALTH_HEALTHY && health->resolved) {
+			probe_start(&control->prober, &control->probes[i], now_ns);
+		}
+	}
 }
 
 int control_create(
@@ -507,6 +545,7 @@ int control_create(
 	}
 	control->setup = *setup;
 	control->epoll_fd = -1;
+	control->version = counter_get(&setup->shm->header->process.snapshot_version);
 	control->events = (struct event_log){.ring = setup->shm->events, .listener = event_line};
 	stop_init(&control->stop, setup->config->lame_duck_ms, setup->config->drain_ms);
 	r = registry_init(&control->registry, setup->shm, setup->config, &control->events,
@@ -530,6 +569,7 @@ int control_create(
 		return r;
 	}
 	registry_begin(&control->registry, clock_monotonic_ns());
+	probe_the_sick(control, clock_monotonic_ns());
 	control_publish(control, clock_monotonic_ns());
 	if (control->failed_snapshot) {
 		control_free(control);

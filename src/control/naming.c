@@ -55,6 +55,7 @@ static void on_missing(
 	set_retry(control, backend, now_ns);
 }
 
+/* One that is new here begins healthy; one that had no address until now proves itself first. */
 static void on_found(struct control *control, const struct resolve_answer *answer, uint64_t now_ns,
 	bool at_start)
 {
@@ -62,8 +63,8 @@ static void on_found(struct control *control, const struct resolve_answer *answe
 	const uint32_t backend = answer->backend;
 	char text[SOCKADDR_TEXT_MAX];
 	char detail[EVENT_DETAIL_MAX];
-	const uint32_t twin =
-		registry_resolved(registry, backend, &answer->address, at_start, now_ns);
+	const uint32_t twin = registry_resolved(registry, backend, &answer->address,
+		at_start && !registry->backends[backend].kept, now_ns);
 
 	sockaddr_text(&answer->address, text);
 	if (twin != REGISTRY_NONE) {
@@ -125,7 +126,8 @@ static int refuse_twin(
 
 /*
  * In the order of the configuration, whatever the order of the answers. Two backends of a pool with
- * one address are an error here; a name that comes to it later is left without an address.
+ * one address are an error here; a name that comes to it later is left without an address. What
+ * goes on from a predecessor is not waited for.
  */
 int control_resolve_at_start(struct control *control, struct error *err)
 {
@@ -141,7 +143,7 @@ int control_resolve_at_start(struct control *control, struct error *err)
 		return error_set(err, ENOMEM, "control: cannot look names up");
 	}
 	for (uint32_t i = 0; i < count; i++) {
-		if (is_name(&control->registry, i)) {
+		if (is_name(&control->registry, i) && !control->registry.backends[i].kept) {
 			control_on_resolve_timer(control, i);
 		}
 	}
@@ -156,6 +158,11 @@ int control_resolve_at_start(struct control *control, struct error *err)
 		}
 		if (answered[i] && r == 0) {
 			take(control, &answers[i], clock_monotonic_ns(), true);
+		}
+	}
+	for (uint32_t i = 0; r == 0 && i < count; i++) {
+		if (control->registry.backends[i].kept && !control->registry.health[i].resolved) {
+			control_on_resolve_timer(control, i);
 		}
 	}
 	free(answers);

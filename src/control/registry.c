@@ -1,9 +1,8 @@
-#include "control/registry.h"
-
 #include <assert.h>
 #include <string.h>
 
 #include "config/config.h"
+#include "control/registry_internal.h"
 #include "model/shm.h"
 
 static const uint64_t NS_PER_MS = 1000000;
@@ -92,6 +91,7 @@ static void on_changed_state(struct registry *registry, uint32_t backend,
 		entry->ungraced = true;
 		registry->ungraced[registry->ungraced_count++] = backend;
 	}
+	counter_set(&slot->since_ns, observation->now_ns);
 	atomic_store_explicit(&slot->health, (uint32_t)step->to, memory_order_release);
 	counter_add(&slot->transitions[step->from][step->to], 1);
 	record_step(registry, backend, EVENT_BACKEND_HEALTH, observation, step);
@@ -100,8 +100,21 @@ static void on_changed_state(struct registry *registry, uint32_t backend,
 	}
 }
 
-/* Stores to shared memory only what differs: workers read this line at each success. */
-static void note_wish(struct registry *registry, uint32_t backend)
+/* A change that no observation has made: only what the metrics call a legal edge is one. */
+void registry_record_anew(struct registry *registry, uint32_t backend, enum health_state from)
+{
+	const enum health_state to = registry->health[backend].health.state;
+	struct event event;
+
+	counter_add(&slot_of(registry, backend)->transitions[from][to], 1);
+	begin_event(registry, backend, EVENT_BACKEND_HEALTH, CAUSE_CONFIGURATION, &event);
+	event.from = from;
+	event.to = to;
+	event_record(registry->events, &event);
+}
+
+/* Stores only what differs: workers read this line at each success. */
+void registry_note_wish(struct registry *registry, uint32_t backend)
 {
 	struct slot *slot = slot_of(registry, backend);
 	const uint32_t wish = health_wants_success(&registry->health[backend].health) ? 1 : 0;
@@ -140,11 +153,12 @@ static void feed_one(
 		entry->reason = observation->reason;
 	}
 	step = pool_health_feed(&pool_of(registry, backend)->health, entry->index, &input);
-	note_wish(registry, backend);
+	registry_note_wish(registry, backend);
 	note_held(registry, backend, observation, &step);
 	if (step.from != step.to) {
 		on_changed_state(registry, backend, observation, &step);
 	}
+	registry_keep(registry, backend);
 	if (registry->on_step != NULL && (step.from != step.to || step.actions != 0)) {
 		registry->on_step(registry->context, backend, &step);
 	}
@@ -176,6 +190,8 @@ static void review_pool(struct registry *registry, struct registry_pool *pool,
 	}
 	if (pool_health_failed(&pool->health) != pool->failed) {
 		pool->failed = !pool->failed;
+		atomic_store_explicit(&registry->shm->pools[pool->id].failed, pool->failed ? 1 : 0,
+			memory_order_relaxed);
 		event.to = pool->failed ? 1 : 0;
 		set_name(event.pool, pool->config->name);
 		event_record(registry->events, &event);
@@ -257,12 +273,14 @@ uint32_t registry_resolved(struct registry *registry, uint32_t backend,
 	if (twin != REGISTRY_NONE) {
 		return twin;
 	}
-	registry->places[backend].address = *address;
+	registry_place(registry, backend, address);
 	if (healthy) {
 		health_init(&registry->health[backend].health, HEALTH_HEALTHY, now_ns);
+		counter_set(&slot_of(registry, backend)->since_ns, now_ns);
 		atomic_store_explicit(
 			&slot_of(registry, backend)->health, HEALTH_HEALTHY, memory_order_release);
 		pool_health_init(&pool->health);
+		registry_keep(registry, backend);
 	}
 	pool_health_set_resolved(&pool->health, entry->index, true);
 	registry->changed = true;

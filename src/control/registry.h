@@ -29,6 +29,7 @@ struct registry_backend {
 	uint32_t slot;
 	bool held;          /* an ejection is being withheld: said once until it ends */
 	bool ungraced;      /* it was taken out, and workers may still see it */
+	bool kept;          /* its slot was in use, at the same address: it goes on */
 	const char *reason; /* the last failure that was observed; a constant */
 	const struct config_backend *config;
 };
@@ -81,13 +82,25 @@ struct registry {
 static const uint32_t REGISTRY_NONE = UINT32_MAX;
 
 /*
- * Finds or makes the identities of all listeners, pools and backends in shared memory. Backends
- * with a numeric address or a UNIX socket begin HEALTHY, those with a name UNHEALTHY and without
- * an address: see registry_resolved(). Returns 0, or a negative errno with nothing left behind.
+ * Finds or makes the identities of all listeners, pools and backends in shared memory.
+ *
+ * A backend whose slot is in use goes on where it was: health, counts, hold-down, the operator's
+ * word, and his weight unless the configured one has changed. With another address its health
+ * starts anew. New backends with a numeric address or a UNIX socket begin HEALTHY, those with a
+ * name UNHEALTHY and without an address: see registry_resolved(). Slots that the configuration
+ * does not name become HEALTH_UNSET. Returns 0, or a negative errno with nothing left behind.
  */
 int registry_init(struct registry *registry, struct shm *shm, const struct config *config,
 	struct event_log *events, uint64_t now_ns, struct error *err);
 void registry_done(struct registry *registry);
+
+/*
+ * The same in two steps, for a reload. The first one changes nothing that anybody sees; between
+ * the two no observation may be fed to either registry of the memory. The second cannot fail.
+ */
+int registry_prepare(struct registry *registry, struct shm *shm, const struct config *config,
+	struct event_log *events, uint64_t now_ns, struct error *err);
+void registry_take_over(struct registry *registry, uint64_t now_ns);
 
 /* Who carries out the actions. Until it is set, nobody does. */
 void registry_set_on_step(struct registry *registry, registry_on_step *on_step, void *context);

@@ -6,7 +6,7 @@
 #include "balance/balance.h"
 #include "base/error.h"
 #include "config/config.h"
-#include "control/registry.h"
+#include "control/registry_internal.h"
 #include "model/shm.h"
 
 static const uint64_t NS_PER_MS = 1000000;
@@ -49,24 +49,12 @@ static int refuse_long_name(const char *what, const char *name, struct error *er
 		name, IDENTITY_NAME_MAX - 1);
 }
 
-/* An address that needs no lookup is there from the start. */
-static bool place(struct builder_backend *place, const struct address *address)
-{
-	if (address->kind != ADDRESS_NUMERIC && address->kind != ADDRESS_LOCAL) {
-		return false;
-	}
-	place->address = address->numeric;
-	return true;
-}
-
 static int set_up_backend(struct registry *registry, uint32_t pool, uint32_t index, uint64_t now_ns,
 	struct error *err)
 {
 	const struct registry_pool *owner = &registry->pools[pool];
 	const struct config_backend *config = &owner->config->backends[index];
 	const uint32_t backend = owner->first + index;
-	struct backend_health *health = &registry->health[backend];
-	struct slot *slot;
 	int id;
 	int r;
 
@@ -86,16 +74,7 @@ static int set_up_backend(struct registry *registry, uint32_t pool, uint32_t ind
 	};
 	registry->by_slot[id] = backend;
 	registry->places[backend].slot = (uint32_t)id;
-	health->admin = ADMIN_READY;
-	health->weight = config->weight;
-	health->resolved = place(&registry->places[backend], &config->address);
-	health_init(&health->health, health->resolved ? HEALTH_HEALTHY : HEALTH_UNHEALTHY, now_ns);
-
-	slot = &registry->shm->slots[id];
-	atomic_store_explicit(&slot->weight, config->weight, memory_order_relaxed);
-	atomic_store_explicit(&slot->admin, ADMIN_READY, memory_order_relaxed);
-	atomic_store_explicit(&slot->wants_success, 0, memory_order_relaxed);
-	atomic_store_explicit(&slot->health, (uint32_t)health->health.state, memory_order_release);
+	registry_recall(registry, backend, now_ns);
 	return 0;
 }
 
@@ -131,6 +110,8 @@ static int set_up_pool(struct registry *registry, uint32_t index, uint32_t first
 		.algorithm = balance_find(algorithm_names[config->algorithm]),
 		.id = (uint32_t)id,
 		.first = first,
+		.failed = atomic_load_explicit(
+				  &registry->shm->pools[id].failed, memory_order_relaxed) != 0,
 		.health =
 			{
 				.limits = limits_of(&config->health),
@@ -195,7 +176,7 @@ static uint32_t count_backends(const struct config *config)
 	return count;
 }
 
-int registry_init(struct registry *registry, struct shm *shm, const struct config *config,
+int registry_prepare(struct registry *registry, struct shm *shm, const struct config *config,
 	struct event_log *events, uint64_t now_ns, struct error *err)
 {
 	uint32_t first = 0;
@@ -205,7 +186,7 @@ int registry_init(struct registry *registry, struct shm *shm, const struct confi
 		.shm = shm,
 		.config = config,
 		.events = events,
-		.generation = 1,
+		.generation = counter_get(&shm->header->process.config_generation),
 		.changed = true,
 		.pool_count = config->pool_count,
 		.backend_count = count_backends(config),
@@ -231,6 +212,20 @@ int registry_init(struct registry *registry, struct shm *shm, const struct confi
 
 fail_done:
 	registry_done(registry);
+	return r;
+}
+
+int registry_init(struct registry *registry, struct shm *shm, const struct config *config,
+	struct event_log *events, uint64_t now_ns, struct error *err)
+{
+	const int r = registry_prepare(registry, shm, config, events, now_ns, err);
+
+	if (r == 0) {
+		if (registry->generation == 0) {
+			registry->generation = 1;
+		}
+		registry_take_over(registry, now_ns);
+	}
 	return r;
 }
 

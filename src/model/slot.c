@@ -170,3 +170,55 @@ enum failure_reason failure_reason_of_errno(int code)
 		return FAILURE_RESOURCE;
 	}
 }
+
+/* FNV-1a over words (Fowler, Noll, Vo; public domain algorithm). */
+static uint64_t mix(uint64_t hash, uint64_t word)
+{
+	return (hash ^ word) * 0x100000001b3U;
+}
+
+static uint64_t check_of(const struct slot *slot, const struct slot_recall *values)
+{
+	uint64_t hash = 0xcbf29ce484222325U;
+
+	hash = mix(hash, atomic_load_explicit(&slot->health, memory_order_relaxed));
+	hash = mix(hash, values->changed_ns);
+	hash = mix(hash, values->recovered_ns);
+	hash = mix(hash, values->held_until_ns);
+	hash = mix(hash, values->failures);
+	hash = mix(hash, values->successes);
+	return mix(hash, values->holds);
+}
+
+void slot_keep(struct slot *slot, const struct slot_recall *values)
+{
+	struct slot_memory *memory = &slot->memory;
+
+	counter_set(&memory->changed_ns, values->changed_ns);
+	counter_set(&memory->recovered_ns, values->recovered_ns);
+	counter_set(&memory->held_until_ns, values->held_until_ns);
+	atomic_store_explicit(&memory->failures, values->failures, memory_order_relaxed);
+	atomic_store_explicit(&memory->successes, values->successes, memory_order_relaxed);
+	atomic_store_explicit(&memory->holds, values->holds, memory_order_relaxed);
+	atomic_store_explicit(&memory->check, check_of(slot, values), memory_order_release);
+}
+
+bool slot_recall(const struct slot *slot, struct slot_recall *ret_values)
+{
+	const struct slot_memory *memory = &slot->memory;
+	const uint64_t check = atomic_load_explicit(&memory->check, memory_order_acquire);
+	const struct slot_recall values = {
+		.changed_ns = counter_get(&memory->changed_ns),
+		.recovered_ns = counter_get(&memory->recovered_ns),
+		.held_until_ns = counter_get(&memory->held_until_ns),
+		.failures = atomic_load_explicit(&memory->failures, memory_order_relaxed),
+		.successes = atomic_load_explicit(&memory->successes, memory_order_relaxed),
+		.holds = atomic_load_explicit(&memory->holds, memory_order_relaxed),
+	};
+
+	if (check != check_of(slot, &values)) {
+		return false;
+	}
+	*ret_values = values;
+	return true;
+}

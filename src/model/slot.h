@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/array.h"
+#include "base/sockaddr.h"
 #include "model/counter.h"
 #include "model/limits.h"
 
@@ -115,6 +116,13 @@ const char *accept_error_name(enum accept_error error); /* "EMFILE", ..., "other
 /* How an errno (> 0) of connect() is counted, for sessions and probes alike. */
 enum failure_reason failure_reason_of_errno(int code);
 
+struct slot;
+struct slot_recall;
+
+/* Control only: keeps the values, and what of them a successor would find. False: damaged. */
+void slot_keep(struct slot *slot, const struct slot_recall *values);
+bool slot_recall(const struct slot *slot, struct slot_recall *ret_values);
+
 /* What each kind of entry begins with. Written by control. */
 struct identity {
 	_Atomic uint32_t used; /* 0: free; else the generation of this use, never 0 */
@@ -129,16 +137,50 @@ struct listener_entry {
 
 struct pool_entry {
 	struct identity identity;
+	_Atomic uint32_t failed; /* none of its backends is healthy, as the last event said */
 	/* The shared turn of round robin: survives snapshots, so the order goes on. */
 	_Alignas(CACHE_LINE) _Atomic uint64_t turn;
 };
+
+/*
+ * What the health machine knows of a backend beside its state (control/health_fsm.h), so that a
+ * reload and a successor of the process go on where it was. The check word, stored last, covers
+ * all of it and the state: whoever dies between two stores leaves what slot_recall() refuses.
+ */
+struct slot_memory {
+	_Alignas(CACHE_LINE) counter_t changed_ns; /* monotonic, like all of these */
+	counter_t recovered_ns;
+	counter_t held_until_ns;
+	_Atomic uint32_t failures;
+	_Atomic uint32_t successes;
+	_Atomic uint32_t holds;
+	counter_t check;
+};
+
+/* The same as plain values. */
+struct slot_recall {
+	uint64_t changed_ns;
+	uint64_t recovered_ns;
+	uint64_t held_until_ns;
+	uint32_t failures;
+	uint32_t successes;
+	uint32_t holds;
+};
+
+enum { SLOT_ADDRESS_MAX = ADDRESS_HOST_MAX + 10 };
 
 struct slot {
 	struct identity identity;
 	_Atomic uint32_t health;        /* enum health_state */
 	_Atomic uint32_t admin;         /* enum admin_state */
-	_Atomic uint32_t weight;        /* as configured */
+	_Atomic uint32_t weight;        /* in force: as configured, or as an operator has said */
 	_Atomic uint32_t wants_success; /* whether a worker shall report successes: 0 or 1 */
+	counter_t since_ns;             /* monotonic: when `health` was entered */
+	struct slot_memory memory;
+	/* Control's alone, for a reload and a successor. */
+	uint32_t configured_weight;
+	char configured_address[SLOT_ADDRESS_MAX]; /* canonical */
+	struct sockaddr_any place;                 /* where it is; length 0: not known */
 	counter_t transitions[HEALTH_STATE_COUNT][HEALTH_STATE_COUNT]; /* [from][to] */
 	counter_t checks[CHECK_RESULT_COUNT];
 };

@@ -417,6 +417,25 @@ static void end(struct world *world)
 	shm_destroy(&world->shm);
 }
 
+/*
+ * Control starts again on the same memory, as after a reload or a crash, and nobody can tell: all
+ * rules go on to hold, with what the world knew before.
+ */
+static void successor_takes_over(struct world *world)
+{
+	struct error err;
+
+	intake_done(&world->intake);
+	registry_done(&world->registry);
+	require(world,
+		registry_init(&world->registry, &world->shm, &world->config, &world->events,
+			world->now_ns, &err) == 0,
+		"registry", 0);
+	require(world, intake_init(&world->intake, &world->registry) == 0, "intake", 0);
+	registry_set_on_step(&world->registry, check_step, world);
+	registry_begin(&world->registry, world->now_ns);
+}
+
 /* One thing happens in the world; now and then control has its turn. */
 static void step(struct world *world)
 {
@@ -454,6 +473,9 @@ static void step(struct world *world)
 		world->in_intake = false;
 	}
 	run_probes(world);
+	if (one_in(world, 1000)) {
+		successor_takes_over(world);
+	}
 	if (one_in(world, 20)) {
 		registry_check_draining(&world->registry, world->now_ns);
 	}

@@ -1,0 +1,162 @@
+#include <string.h>
+
+#include "config/config.h"
+#include "control/registry_internal.h"
+#include "model/shm.h"
+
+static struct slot *slot_of(const struct registry *registry, uint32_t backend)
+{
+	return &registry->shm->slots[registry->backends[backend].slot];
+}
+
+static enum health_state state_of(const struct slot *slot)
+{
+	return (enum health_state)atomic_load_explicit(&slot->health, memory_order_acquire);
+}
+
+/* An address that needs no lookup is there from the start. */
+static bool is_known(const struct address *address)
+{
+	return address->kind == ADDRESS_NUMERIC || address->kind == ADDRESS_LOCAL;
+}
+
+static bool is_at(const struct slot *slot, const struct address *address)
+{
+	char text[SLOT_ADDRESS_MAX];
+
+	return strcmp(slot->configured_address, address_text(address, text)) == 0;
+}
+
+static void begin_anew(struct registry *registry, uint32_t backend, uint64_t now_ns)
+{
+	struct backend_health *health = &registry->health[backend];
+	const struct address *address = &registry->backends[backend].config->address;
+
+	health->resolved = is_known(address);
+	if (health->resolved) {
+		registry->places[backend].address = address->numeric;
+	}
+	health_init(&health->health, health->resolved ? HEALTH_HEALTHY : HEALTH_UNHEALTHY, now_ns);
+}
+
+/*
+ * Whether workers may still see the backend in a snapshot is not kept: who is found draining waits
+ * for one more grace period.
+ */
+static void go_on(struct registry *registry, uint32_t backend, uint64_t now_ns)
+{
+	const struct slot *slot = slot_of(registry, backend);
+	struct backend_health *health = &registry->health[backend];
+	struct slot_recall kept;
+
+	health->resolved = slot->place.length > 0;
+	registry->places[backend].address = slot->place;
+	health->health = (struct health){.state = state_of(slot), .changed_ns = now_ns};
+	if (slot_recall(slot, &kept)) {
+		health->health.failures = kept.failures;
+		health->health.successes = kept.successes;
+		health->health.holds = kept.holds;
+		health->health.changed_ns = kept.changed_ns;
+		health->health.recovered_ns = kept.recovered_ns;
+		health->health.held_until_ns = kept.held_until_ns;
+	}
+	if (health->health.state == HEALTH_DRAINING) {
+		registry->draining++;
+		registry->backends[backend].ungraced = true;
+		registry->ungraced[registry->ungraced_count++] = backend;
+	}
+}
+
+void registry_recall(struct registry *registry, uint32_t backend, uint64_t now_ns)
+{
+	const struct slot *slot = slot_of(registry, backend);
+	struct registry_backend *entry = &registry->backends[backend];
+	struct backend_health *health = &registry->health[backend];
+	const bool in_use = state_of(slot) != HEALTH_UNSET;
+
+	health->admin = ADMIN_READY;
+	health->weight = entry->config->weight;
+	if (in_use) {
+		health->admin =
+			(enum admin_state)atomic_load_explicit(&slot->admin, memory_order_relaxed);
+		if (slot->configured_weight == entry->config->weight) {
+			health->weight = atomic_load_explicit(&slot->weight, memory_order_relaxed);
+		}
+	}
+	entry->kept = in_use && is_at(slot, &entry->config->address);
+	if (entry->kept) {
+		go_on(registry, backend, now_ns);
+	} else {
+		begin_anew(registry, backend, now_ns);
+	}
+}
+
+void registry_keep(const struct registry *registry, uint32_t backend)
+{
+	const struct health *health = &registry->health[backend].health;
+	const struct slot_recall values = {
+		.changed_ns = health->changed_ns,
+		.recovered_ns = health->recovered_ns,
+		.held_until_ns = health->held_until_ns,
+		.failures = health->failures,
+		.successes = health->successes,
+		.holds = health->holds,
+	};
+
+	slot_keep(slot_of(registry, backend), &values);
+}
+
+void registry_place(struct registry *registry, uint32_t backend, const struct sockaddr_any *address)
+{
+	registry->places[backend].address = *address;
+	slot_of(registry, backend)->place = *address;
+}
+
+static void settle(struct registry *registry, uint32_t backend, uint64_t now_ns)
+{
+	const struct registry_backend *entry = &registry->backends[backend];
+	const struct backend_health *health = &registry->health[backend];
+	struct slot *slot = slot_of(registry, backend);
+	const enum health_state from = state_of(slot);
+
+	atomic_store_explicit(&slot->weight, health->weight, memory_order_relaxed);
+	atomic_store_explicit(&slot->admin, (uint32_t)health->admin, memory_order_relaxed);
+	slot->configured_weight = entry->config->weight;
+	(void)address_text(&entry->config->address, slot->configured_address);
+	slot->place = health->resolved ? registry->places[backend].address
+				       : (struct sockaddr_any){.length = 0};
+	if (from != health->health.state) {
+		counter_set(&slot->since_ns, now_ns);
+		atomic_store_explicit(
+			&slot->health, (uint32_t)health->health.state, memory_order_release);
+		if (from != HEALTH_UNSET) {
+			registry_record_anew(registry, backend, from);
+		}
+	}
+	registry_keep(registry, backend);
+	registry_note_wish(registry, backend);
+}
+
+/* Its counters stay; its sessions go on. */
+static void forget(struct slot *slot)
+{
+	atomic_store_explicit(&slot->wants_success, 0, memory_order_relaxed);
+	atomic_store_explicit(&slot->health, HEALTH_UNSET, memory_order_release);
+}
+
+void registry_take_over(struct registry *registry, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < registry->backend_count; i++) {
+		settle(registry, i, now_ns);
+	}
+	for (uint32_t i = 0; i < SLOTS_MAX; i++) {
+		struct slot *slot = &registry->shm->slots[i];
+
+		if (atomic_load_explicit(&slot->identity.used, memory_order_acquire) == 0) {
+			break;
+		}
+		if (registry->by_slot[i] == REGISTRY_NONE && state_of(slot) != HEALTH_UNSET) {
+			forget(slot);
+		}
+	}
+}
