@@ -84,7 +84,8 @@ static void pause_accepting(struct worker *worker, uint64_t pause_ns)
 
 static bool is_full(const struct worker *worker)
 {
-	return shm_sessions(worker->setup.shm) >= worker->setup.max_sessions;
+	return shm_sessions(worker->setup.shm) >= worker->setup.max_sessions ||
+		!worker_has_session(worker);
 }
 
 static void resume_accepting(struct worker *worker)

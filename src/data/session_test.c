@@ -371,6 +371,46 @@ static void cutting_a_slot_resets_both_sides(void **state)
 	rig_stop(&rig);
 }
 
+/* Writes and reads what goes without waiting. */
+static void keep_busy(const int *from, const int *to, uint32_t count)
+{
+	static uint8_t bytes[256 * 1024];
+
+	for (uint32_t i = 0; i < 20 * count; i++) {
+		(void)send(from[i % count], bytes, sizeof bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+		(void)recv(to[i % count], bytes, sizeof bytes, MSG_DONTWAIT);
+	}
+}
+
+/* With bulk under way some sessions wait for their next turn when they are cut. */
+static void sessions_that_end_while_they_are_queued_come_back(void **state)
+{
+	enum { SESSIONS = 4, ROUNDS = 25 };
+	const struct rig_options options = {.backend_count = 1, .max_sessions = SESSIONS};
+	struct rig rig;
+	int clients[SESSIONS];
+	int backends[SESSIONS];
+
+	(void)state;
+	rig_start(&rig, &options);
+	for (uint32_t round = 0; round < ROUNDS; round++) {
+		for (uint32_t i = 0; i < SESSIONS; i++) {
+			clients[i] = rig_connect(&rig);
+			backends[i] = rig_accept(&rig, 0);
+		}
+		keep_busy(clients, backends, SESSIONS);
+		rig_command(&rig, COMMAND_CUT_SLOT, 0);
+		for (uint32_t i = 0; i < SESSIONS; i++) {
+			assert_int_equal(rig_wait_access(&rig).reason, CLOSE_KILLED);
+			(void)close(clients[i]);
+			(void)close(backends[i]);
+		}
+	}
+	assert_int_equal(
+		counter_get(&shm_listener_counters(&rig.shm, 0, 0)->rejected[REJECT_LIMIT]), 0);
+	rig_stop(&rig);
+}
+
 static void what_is_queued_is_served_at_the_stop(void **state)
 {
 	struct rig rig;
@@ -420,6 +460,7 @@ int main(void)
 		cmocka_unit_test(at_the_limit_of_a_backend_the_other_one_serves),
 		cmocka_unit_test(a_backend_is_told_who_the_client_is),
 		cmocka_unit_test(cutting_a_slot_resets_both_sides),
+		cmocka_unit_test(sessions_that_end_while_they_are_queued_come_back),
 		cmocka_unit_test(what_is_queued_is_served_at_the_stop),
 	};
 

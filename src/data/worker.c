@@ -155,6 +155,11 @@ static struct worker_state *state_of(const struct worker *worker)
 	return &worker->setup.shm->worker_states[worker->setup.index];
 }
 
+bool worker_has_session(const struct worker *worker)
+{
+	return worker->free_list != RECORD_NONE || worker->used < worker->capacity;
+}
+
 uint32_t worker_take_session(struct worker *worker)
 {
 	uint32_t index = worker->free_list;
@@ -172,40 +177,18 @@ uint32_t worker_take_session(struct worker *worker)
 }
 
 /* Lists share one link, so a session is in one of them at most. */
-static void remove_from_list(struct worker *worker, uint32_t *head, uint32_t index)
+static void push_dead(struct worker *worker, uint32_t index)
 {
-	uint32_t *link = head;
-
-	while (*link != RECORD_NONE && *link != index) {
-		link = &worker->sessions[*link].next;
-	}
-	if (*link == index) {
-		*link = worker->sessions[index].next;
-	}
-}
-
-static void unqueue(struct worker *worker, uint32_t index)
-{
-	uint32_t last;
-
-	if (worker->sessions[index].queued == 0) {
-		return;
-	}
-	remove_from_list(worker, &worker->ready_head, index);
-	remove_from_list(worker, &worker->starved_list, index);
-	last = worker->ready_head;
-	while (last != RECORD_NONE && worker->sessions[last].next != RECORD_NONE) {
-		last = worker->sessions[last].next;
-	}
-	worker->ready_tail = last;
-	worker->sessions[index].queued = 0;
-}
-
-void worker_give_session(struct worker *worker, uint32_t index)
-{
-	unqueue(worker, index);
 	worker->sessions[index].next = worker->dead_list;
 	worker->dead_list = index;
+}
+
+/* One that is queued stays there until its turn comes: to look for it would take all the others. */
+void worker_give_session(struct worker *worker, uint32_t index)
+{
+	if (worker->sessions[index].queued == 0) {
+		push_dead(worker, index);
+	}
 	/* One less, at once: control waits for 0 of them. */
 	counter_set(&state_of(worker)->sessions, counter_get(&state_of(worker)->sessions) - 1);
 	if (worker->stopping) {
@@ -365,7 +348,11 @@ static void run_ready(struct worker *worker)
 		const uint32_t next = worker->sessions[index].next;
 
 		worker->sessions[index].queued = 0;
-		session_resume(worker, index);
+		if (worker->sessions[index].phase == SESSION_DEAD) {
+			push_dead(worker, index);
+		} else {
+			session_resume(worker, index);
+		}
 		index = next;
 	}
 }

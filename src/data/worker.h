@@ -111,7 +111,10 @@ const struct snapshot *worker_snapshot(const struct worker *worker);
 /* Takes a free record and session, or RECORD_NONE when all are in use. */
 uint32_t worker_take_session(struct worker *worker);
 
-/* Gives it back: usable again from the next turn on. */
+/* Whether there is one to take: those that have just ended come back a little later. */
+bool worker_has_session(const struct worker *worker);
+
+/* Gives it back: usable again from the next turn on, or once it has left the queue it is in. */
 void worker_give_session(struct worker *worker, uint32_t index);
 
 /* Watches a session's socket. Returns 0 or a negative errno. */
