@@ -7,6 +7,7 @@ import pytest
 
 from harness.backends import echo
 from harness.net import END, RESET, Background
+from harness.swarm import Swarm
 from harness.wait import SLOWNESS, until
 
 both_workers = pytest.mark.parametrize("workers", [1, 2])
@@ -26,28 +27,51 @@ def ask_many(loble, times, at_once):
     return [got for task in tasks for got in task.result(600)]
 
 
-def no_client_sees_a_dead_backend(bench, workers, times):
+def no_client_sees_a_dead_backend(bench, workers, times, threshold):
     gone, greeter = dead(bench), bench.greeter("alive")
-    loble = bench.loble(gone, greeter, server={"workers": workers})
+    loble = bench.loble(gone, greeter, server={"workers": workers},
+                        health={"failure_threshold": threshold})
     got = ask_many(loble, times, 5)
     assert len(got) == times
     assert all(one == (b"alive", END) for one in got)
     done = loble.wait_value("loble_listener_connections_active", 0)
     assert done("loble_sessions_closed_total", reason="end") == times
     assert done.get("loble_sessions_closed_total", reason="connect_failed") == 0
-    assert loble.health(gone.address) == "unhealthy"
+    return loble, gone
 
 
 @pytest.mark.asan
 @pytest.mark.tsan
 @both_workers
 def test_of_1000_clients_none_sees_that_one_of_two_backends_is_dead(bench, workers):
-    no_client_sees_a_dead_backend(bench, workers, 1000)
+    loble, gone = no_client_sees_a_dead_backend(bench, workers, 1000, 3)
+    assert loble.health(gone.address) == "unhealthy"
 
 
-@pytest.mark.long
-def test_of_10000_clients_none_sees_that_one_of_two_backends_is_dead(bench):
-    no_client_sees_a_dead_backend(bench, 2, 10_000)
+@both_workers
+def test_of_10000_clients_none_sees_a_dead_backend_that_is_kept_for_1000_failures(bench, workers):
+    """Until then every other client meets it, and moves on."""
+    loble, gone = no_client_sees_a_dead_backend(bench, workers, 10_000, 1000)
+    assert loble.health(gone.address) == "unhealthy"
+    refused = loble.value("loble_backend_connect_failures_total", backend=str(gone.address))
+    assert refused >= 1000, refused
+
+
+@both_workers
+def test_of_10000_clients_none_sees_that_a_lone_backend_restarts_five_times(bench, workers):
+    greeter = bench.greeter("back")
+    loble = bench.loble(greeter, server={"workers": workers})
+    swarm = Swarm(loble.address)
+    for _ in range(5):
+        greeter.stop()
+        arriving = Background(swarm.run, 2000, 0.8)
+        time.sleep(0.6)  # they come while it is away, and afterwards
+        greeter.start()
+        arriving.result()
+    assert swarm.outcomes == {(b"back", END): 10_000}
+    done = loble.wait_value("loble_listener_connections_active", 0)
+    assert done("loble_sessions_closed_total", reason="end") == 10_000
+    assert done("loble_backend_connect_failures_total", reason="refused") >= 1000
 
 
 def test_clients_that_talk_when_a_backend_dies_are_the_only_ones_to_see_it(bench):
