@@ -8,6 +8,7 @@
 #   make fuzz T=toml     60 s of one fuzz target, from the corpus in the tree
 #   make sim SEED=7      replays one simulated run; without a seed, new ones for a minute
 #   make cover           line coverage by file; fails under 90 %
+#   make bench           beside other proxies, an hour or so; QUICK=1: 3 minutes; see bench/README.md
 #   make ci              all that a merge runs
 #   make install         to PREFIX (/usr/local), below DESTDIR
 
@@ -15,13 +16,17 @@ PREFIX ?= /usr/local
 T ?=
 S ?= 60
 SEED ?=
+ROUNDS ?=
+WORKLOADS ?=
+PEERS ?=
+QUICK ?=
 PYTEST = /usr/bin/python3 -B -m pytest tests/system -p no:cacheprovider
 REPORTS = ASAN_OPTIONS=detect_stack_use_after_return=1 \
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/sanitizers/lsan.supp:print_suppressions=0 \
 	TSAN_OPTIONS=suppressions=$(CURDIR)/tests/sanitizers/tsan.supp:print_suppressions=0
 
-.PHONY: build check check-system lint format asan tsan fuzz sim cover ci install clean
+.PHONY: build check check-system lint format asan tsan fuzz sim cover bench ci install clean
 
 build: build/build.ninja
 	ninja -C build
@@ -65,6 +70,15 @@ sim: build
 
 cover:
 	scripts/cover.sh
+
+bench:
+	-bash -c '. scripts/lib.sh; install_packages "$${core_packages[@]}" "$${bench_packages[@]}"'
+	@test -f build-bench/build.ninja || \
+		meson setup build-bench --buildtype=release -Dtests=disabled
+	ninja -C build-bench
+	/usr/bin/python3 bench/run.py --build build-bench $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(WORKLOADS),--workloads $(WORKLOADS)) $(if $(PEERS),--peers $(PEERS)) \
+		$(if $(QUICK),--quick)
 
 ci:
 	scripts/test.sh

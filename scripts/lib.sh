@@ -1,4 +1,4 @@
-# Shared by demo.sh and test.sh; sourced by bash, from the root of the tree.
+# Shared by demo.sh, test.sh and make bench; sourced by bash, from the root of the tree.
 # shellcheck shell=bash
 
 # What the build needs: compiler, meson and the libraries.
@@ -13,6 +13,11 @@ test_packages=(
     python3 python3-pytest python3-pytest-timeout python3-pytest-xdist python3-jsonschema
     prometheus haproxy nginx libnginx-mod-stream redis-server redis-tools postgresql
     openssl openssh-server openssh-client socat curl wrk iproute2 procps strace
+)
+
+# What the benchmark compares with, and looks at proxies with.
+bench_packages=(
+    haproxy nginx libnginx-mod-stream pen strace python3 util-linux
 )
 
 say() {

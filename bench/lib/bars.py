@@ -1,0 +1,83 @@
+"""What Loble wants to reach, as one table, and whether it did."""
+import dataclasses
+
+from . import peers, stats, workloads
+
+# Whom a ratio is against: the best of a round of ...
+AGAINST = {
+    "best": [peer.name for peer in peers.PEERS.values() if peer.product in peers.RIVALS],
+    "haproxy": ["haproxy"],
+    "haproxy-best": [peer.name for peer in peers.PEERS.values() if peer.product == "haproxy"],
+    "nginx-best": [peer.name for peer in peers.PEERS.values() if peer.product == "nginx"],
+    "pen": ["pen"],
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Bar:
+    title: str
+    workload: str
+    metric: str
+    against: str  # a key of AGAINST, or "" for the figure itself
+    limit: float
+    aim: float = None
+    lower: bool = True
+
+
+def rows():
+    yield Bar("churn: CPU per session", "churn", "cpu", "best", 0.88, 0.80)
+    yield Bar("ping-pong, 64: CPU per request", "pingpong-64", "cpu", "best", 0.88)
+    yield Bar("ping-pong, 1,000: CPU per request", "pingpong-1000", "cpu", "best", 0.83)
+    for direction in ("download", "upload"):
+        for streams in (1, 8):
+            name = f"{direction}-{streams}"
+            yield Bar(f"{name}: rate, HAProxy defaults", name, "rate", "haproxy", 1.6,
+                lower=False)
+            yield Bar(f"{name}: CPU/GB, HAProxy defaults", name, "cpu", "haproxy", 0.35)
+            yield Bar(f"{name}: CPU/GB, HAProxy at its best", name, "cpu", "haproxy-best", 1.0,
+                0.90)
+    yield Bar("memory per idle session", "idle", "bytes", "best", 0.075)
+    yield Bar("memory per idle session, bytes", "idle", "bytes", "", 256)
+    yield Bar("system calls per short session", "syscalls", "calls", "", 14)
+
+
+BARS = tuple(rows())
+
+
+def ratio(results, workload, metric, against):
+    """Loble over the best of `against`, by round, summed up; None without data."""
+    columns = results["figures"].get(workload, {})
+    ours = column(columns, "loble", metric)
+    if ours is None:
+        return None
+    if not against:
+        return stats.summary(ours)
+    lower = workloads.WORKLOADS[workload].metrics[metric].lower
+    theirs = [column(columns, name, metric) for name in AGAINST[against] if name in columns]
+    theirs = [values for values in theirs if values is not None]
+    if not theirs:
+        return None
+    return stats.summary(stats.ratios(ours, stats.best_of(theirs, lower)))
+
+
+def column(columns, peer, metric):
+    """One value for each round, None where the round failed."""
+    rounds = columns.get(peer)
+    if rounds is None:
+        return None
+    return [figures.get(metric) if figures else None for figures in rounds]
+
+
+def judge(results):
+    """Each bar with its result, those whose workload was not run left out."""
+    judged = []
+    for bar in BARS:
+        if bar.workload not in results["figures"]:
+            continue
+        found = ratio(results, bar.workload, bar.metric, bar.against)
+        failed = results["failed"].get(bar.workload, {}).get("loble")
+        verdict = "not met" if failed else stats.verdict(found, bar.limit, bar.lower)
+        judged.append({"title": bar.title, "limit": bar.limit, "aim": bar.aim,
+            "lower": bar.lower, "against": bar.against, "result": found, "verdict": verdict,
+            "workload": bar.workload, "metric": bar.metric})
+    return judged

@@ -1,0 +1,64 @@
+"""Medians, their intervals, and ratios by round. Pure: numbers in, numbers out."""
+import math
+import statistics
+
+CONFIDENCE = 0.95
+
+
+def coverage(count, rank):
+    """How often the median lies between the rank-th smallest and the rank-th largest of `count`
+    values, whatever their distribution is."""
+    tail = sum(math.comb(count, below) for below in range(rank)) / 2 ** count
+    return 1 - 2 * tail
+
+
+def interval(values, confidence=CONFIDENCE):
+    """The narrowest pair of order statistics that holds the median with this confidence. Of fewer
+    than six values there is none for 95 %: then it is the smallest and the largest."""
+    ordered = sorted(values)
+    count = len(ordered)
+    rank = 1
+    while rank < (count + 1) // 2 and coverage(count, rank + 1) >= confidence:
+        rank += 1
+    return ordered[rank - 1], ordered[count - rank]
+
+
+def summary(values):
+    """Median, interval and count of what is there; None when nothing is."""
+    values = [value for value in values if value is not None]
+    if not values:
+        return None
+    low, high = interval(values)
+    return {"median": statistics.median(values), "low": low, "high": high, "rounds": len(values)}
+
+
+def best_of(columns, lower_is_better):
+    """Of several lists of one value for each round: the best value of each round."""
+    best = []
+    for values in zip(*columns):
+        values = [value for value in values if value is not None]
+        best.append((min if lower_is_better else max)(values) if values else None)
+    return best
+
+
+def ratios(ours, theirs):
+    """Round by round. A round that is missing on their side, or 0, has none; one that we have
+    failed is infinitely bad, so it is dropped only by whoever counts failures."""
+    return [mine / other if mine is not None and other else None
+        for mine, other in zip(ours, theirs)]
+
+
+def verdict(result, limit, lower_is_better):
+    """met: the interval reaches the limit. Clear: all of it is on the good side."""
+    if result is None:
+        return "no data"
+    near, far = (result["low"], result["high"]) if lower_is_better else \
+        (result["high"], result["low"])
+
+    def good(value):
+        return value <= limit if lower_is_better else value >= limit
+    if good(far):
+        return "met"
+    if good(near):
+        return "met (interval)"
+    return "not met"

@@ -1,0 +1,73 @@
+"""The results as tables of text."""
+from . import bars, stats, workloads
+
+
+def number(value, digits):
+    return f"{value:,.{digits}f}" if value is not None else "-"
+
+
+def spread(summary, digits):
+    """The median, and how far its interval reaches, in per cent of it."""
+    if summary is None:
+        return "-"
+    median = summary["median"]
+    if summary["rounds"] == 1 or not median:
+        return number(median, digits)
+    reach = max(summary["high"] - median, median - summary["low"]) / abs(median) * 100
+    return f"{number(median, digits)} ±{reach:.0f}%"
+
+
+def shown(summary, digits):
+    if summary is None:
+        return "-"
+    if summary["rounds"] == 1:
+        return number(summary["median"], digits)
+    return (f"{number(summary['median'], digits)} "
+        f"[{number(summary['low'], digits)}, {number(summary['high'], digits)}]")
+
+
+def lay_out(rows):
+    """Columns as wide as they must be; the first to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        yield "  " + "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths))).rstrip()
+
+
+def of_workload(results, name):
+    workload = workloads.WORKLOADS[name]
+    columns = results["figures"][name]
+    metrics = {key: metric for key, metric in workload.metrics.items()
+        if any(figures and key in figures for rounds in columns.values() for figures in rounds)}
+    yield f"{name}: {workload.title}"
+    rows = [["", *(metric.title for metric in metrics.values())]]
+    for peer in columns:
+        rows.append([peer, *(spread(stats.summary(bars.column(columns, peer, key)), metric.digits)
+            for key, metric in metrics.items())])
+    for against in ("best", "haproxy", "haproxy-best", "nginx-best", "pen"):
+        row = [shown(bars.ratio(results, name, key, against), 2) for key in metrics]
+        if any(cell != "-" for cell in row):
+            rows.append([f"loble / {against}", *row])
+    yield from lay_out(rows)
+    for peer, reasons in results["failed"].get(name, {}).items():
+        yield f"  {peer}: failed in {len(reasons)} of the rounds: {reasons[0].splitlines()[0]}"
+    yield ""
+
+
+def of_bars(judged):
+    if not judged:
+        return
+    yield "what Loble wants to reach"
+    rows = [["", "result", "limit", "aim", ""]]
+    for bar in judged:
+        sign = "<=" if bar["lower"] else ">="
+        digits = 1 if bar["limit"] > 10 else 3
+        rows.append([bar["title"], shown(bar["result"], digits), f"{sign} {bar['limit']:g}",
+            f"{bar['aim']:g}" if bar["aim"] else "", bar["verdict"]])
+    yield from lay_out(rows)
+
+
+def of_all(results):
+    for name in results["figures"]:
+        yield from of_workload(results, name)
+    yield from of_bars(results["bars"])

@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""Measures Loble beside other proxies: bench/run.py --help
+
+`make bench` builds what is needed and runs it. bench/README.md says how to read what it prints.
+"""
+import argparse
+import json
+import pathlib
+import random
+import shutil
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from lib import bars, cell, machine, namespace, peers, process, table, workloads  # noqa: E402
+
+QUICK = ("churn", "pingpong", "bulk", "syscalls", "idle")
+
+
+class Rig:
+    """What all measurements of a run have in common."""
+
+    def __init__(self, options):
+        self.programs = options.build / "bench"
+        self.loble = str(options.loble or options.build / "src/main/loble")
+        self.duration_ms = options.duration_ms
+        self.bulk_bytes = options.bulk_mib * 1024 * 1024
+
+    def binary(self, peer):
+        return self.loble if peer.product == "loble" else shutil.which(peer.binary)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description="Measures Loble beside other proxies.")
+    parser.add_argument("--build", type=pathlib.Path, required=True, help="the build directory")
+    parser.add_argument("--loble", type=pathlib.Path, help="another binary of Loble")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--workloads", help="names or groups, with commas between")
+    parser.add_argument("--peers", help="names, with commas between")
+    parser.add_argument("--quick", action="store_true", help="under 3 minutes, and rough")
+    parser.add_argument("--duration-ms", type=int, help="of each measurement by time")
+    parser.add_argument("--bulk-mib", type=int, help="that each bulk measurement moves")
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
+    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("bench-results"))
+    options = parser.parse_args()
+    options.build = options.build.resolve()
+    options.rounds = options.rounds or (3 if options.quick else 9)
+    options.duration_ms = options.duration_ms or (400 if options.quick else 1500)
+    options.bulk_mib = options.bulk_mib or (512 if options.quick else 2048)
+    return options
+
+
+def split(text):
+    return [word for word in text.replace(" ", ",").split(",") if word]
+
+
+def choose_peers(options):
+    names = split(options.peers) if options.peers else list(peers.PEERS)
+    for name in names:
+        if name not in peers.PEERS:
+            sys.exit(f"bench: no peer '{name}'; there are: {', '.join(peers.PEERS)}")
+    missing = [name for name in names if not peers.PEERS[name].installed()]
+    if missing:
+        print(f"not installed, left out: {', '.join(missing)}", file=sys.stderr)
+    return [name for name in names if name not in missing]
+
+
+def run_cell(rig, results, workload, name):
+    """One proxy, one workload, one round. A proxy that fails gets no figures, and a mark."""
+    try:
+        figures = workload.run(rig, peers.PEERS[name], workload)
+    except process.Failed as failed:
+        figures = None
+        print(f"  {workload.name}, {name}: {failed}", file=sys.stderr)
+        results["failed"].setdefault(workload.name, {}).setdefault(name, []).append(str(failed))
+    results["figures"][workload.name][name].append(figures)
+
+
+def run_round(rig, results, number, rows, names, source):
+    """Workloads in random order; within each, the proxies one after the other, in random order."""
+    rows = [row for row in rows if number < row.rounds]
+    source.shuffle(rows)
+    for workload in rows:
+        row_peers = [name for name in names if name in workload.peers]
+        source.shuffle(row_peers)
+        for name in row_peers:
+            run_cell(rig, results, workload, name)
+
+
+def measure(rig, options, rows, names):
+    source = random.Random(options.seed)
+    results = {
+        "seed": options.seed,
+        "rounds": options.rounds,
+        "quick": options.quick,
+        "started": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+        "machine": machine.facts(rig.loble),
+        "figures": {row.name: {name: [] for name in names if name in row.peers} for row in rows},
+        "failed": {},
+    }
+    begin = time.monotonic()
+    for number in range(options.rounds):
+        run_round(rig, results, number, rows, names, source)
+        took = time.monotonic() - begin
+        left = took / (number + 1) * (options.rounds - number - 1)
+        print(f"round {number + 1} of {options.rounds}, {took:.0f} s, {left:.0f} s left",
+            file=sys.stderr)
+    results["seconds"] = round(time.monotonic() - begin)
+    results["bars"] = bars.judge(results)
+    return results
+
+
+def main():
+    namespace.become_root(sys.argv)
+    options = parse_arguments()
+    words = split(options.workloads) if options.workloads else (QUICK if options.quick else ["all"])
+    rows = workloads.chosen(words)
+    names = choose_peers(options)
+    rig = Rig(options)
+    if len(cell.PROXY_CPUS[2]) > (machine.facts(rig.loble)["cpus"] or 1):
+        sys.exit("bench: two CPUs are needed")
+    results = measure(rig, options, rows, names)
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    text = "\n".join(table.of_all(results)) + "\n"
+    (options.output / "results.txt").write_text(text, encoding="utf-8")
+    print(text)
+    print(f"kept in {options.output}/: results.json, results.txt")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
