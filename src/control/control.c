@@ -18,7 +18,6 @@
 #include "model/shm.h"
 #include "model/snapshot.h"
 #include "os/clock.h"
-#include "os/notify.h"
 
 enum { EVENTS_PER_TURN = 64 };
 
@@ -183,132 +182,6 @@ static void on_signals(struct control *control)
 	}
 }
 
-static void record_process(struct control *control, enum event_kind kind, const char *detail)
-{
-	struct event event = {
-		.kind = kind,
-		.cause = kind == EVENT_PROCESS_STOPPING ? CAUSE_SIGNAL : CAUSE_NONE,
-		.generation = control->registry.generation,
-		.sessions = shm_sessions(control->setup.shm),
-	};
-
-	(void)snprintf(event.detail, sizeof event.detail, "%s", detail);
-	event_record(&control->events, &event);
-}
-
-static void set_listeners(struct control *control, bool open)
-{
-	for (uint32_t i = 0; i < control->registry.listener_count; i++) {
-		const struct builder_listener *listener = &control->registry.listeners[i];
-		struct event event = {
-			.kind = open ? EVENT_LISTENER_OPENED : EVENT_LISTENER_CLOSED,
-			.cause = open ? CAUSE_CONFIGURATION : CAUSE_SIGNAL,
-			.subject = listener->id,
-			.generation = control->registry.generation,
-		};
-
-		(void)snprintf(event.name, sizeof event.name, "%s", listener->config->name);
-		(void)snprintf(event.pool, sizeof event.pool, "%s",
-			control->registry.config->pools[listener->config->pool].name);
-		atomic_store_explicit(&control->setup.shm->listeners[listener->id].open,
-			open ? 1 : 0, memory_order_release);
-		event_record(&control->events, &event);
-	}
-}
-
-static void set_phase(struct control *control, enum process_phase phase)
-{
-	atomic_store_explicit(
-		&control->setup.shm->header->process.phase, (uint32_t)phase, memory_order_release);
-}
-
-static bool any_listens(const struct shm *shm)
-{
-	for (uint32_t worker = 0; worker < shm->workers; worker++) {
-		if (atomic_load_explicit(&shm->worker_states[worker].listeners_open,
-			    memory_order_acquire) != 0) {
-			return true;
-		}
-	}
-	return false;
-}
-
-uint32_t control_workers_left(const struct control *control)
-{
-	const struct shm *shm = control->setup.shm;
-	uint32_t count = 0;
-
-	for (uint32_t worker = 0; worker < shm->workers; worker++) {
-		if (atomic_load_explicit(
-			    &shm->worker_states[worker].stopped, memory_order_acquire) == 0) {
-			count++;
-		}
-	}
-	return count;
-}
-
-/* The commands that belong to the actions, in the order in which the workers must see them. */
-static void command_stop(struct control *control, unsigned actions)
-{
-	static const struct command refuse = {.kind = COMMAND_STOP_ACCEPTING};
-	static const struct command cut = {.kind = COMMAND_CUT_ALL, .reason = CLOSE_DRAIN};
-	static const struct command leave = {.kind = COMMAND_EXIT, .reason = CLOSE_DRAIN};
-
-	if ((actions & STOP_DO_DRAIN) != 0) {
-		outbox_post(&control->outbox, &refuse);
-	}
-	if ((actions & STOP_DO_CUT) != 0) {
-		control->cut_sessions = shm_sessions(control->setup.shm);
-		outbox_post(&control->outbox, &cut);
-	}
-	if ((actions & STOP_DO_EXIT) != 0) {
-		outbox_post(&control->outbox, &leave);
-	}
-}
-
-/* Said once, when the last worker has closed its sockets, or with a worker that never will. */
-static void note_listeners(struct control *control, bool listening)
-{
-	if (control->listening && !listening && control->stop.state >= STOP_DRAINING) {
-		control->listening = false;
-		set_listeners(control, false);
-	}
-}
-
-/* Returns whether the process has stopped. */
-static bool step_stop(struct control *control, uint64_t now_ns)
-{
-	/* Listeners first: the last session that one accepted is counted before it is closed. */
-	const bool listening = any_listens(control->setup.shm);
-	const uint64_t sessions = shm_sessions(control->setup.shm);
-	const struct stop_input input = {
-		.now_ns = now_ns,
-		.signals = control->stop_signals,
-		.empty = !listening && sessions == 0,
-		.workers_ended = control_workers_left(control) == 0,
-		.sessions = sessions,
-	};
-	const unsigned actions = stop_feed(&control->stop, &input);
-
-	control->stop_signals = 0;
-	if ((actions & STOP_DO_LAME_DUCK) != 0) {
-		notify_systemd("STOPPING=1\nSTATUS=stopping");
-		record_process(control, EVENT_PROCESS_STOPPING, "");
-		set_phase(control, PHASE_LAME_DUCK);
-	}
-	if ((actions & (STOP_DO_DRAIN | STOP_DO_EXIT)) != 0) {
-		set_phase(control, PHASE_DRAINING);
-	}
-	command_stop(control, actions);
-	note_listeners(control, listening && control->stop.state != STOP_DONE);
-	if (control->stop.state != STOP_DONE) {
-		return false;
-	}
-	set_phase(control, PHASE_STOPPED);
-	record_process(control, EVENT_PROCESS_STOPPED, "");
-	return true;
-}
-
 static uint64_t earlier(uint64_t a_ns, uint64_t b_ns)
 {
 	return a_ns < b_ns ? a_ns : b_ns;
@@ -378,38 +251,12 @@ static bool turn(struct control *control)
 		control_publish(control, now_ns);
 	}
 	control->outbox_waits = outbox_flush(&control->outbox);
-	return step_stop(control, now_ns);
-}
-
-/* A predecessor that was stopping has said so: the order to stop holds. */
-static void begin(struct control *control)
-{
-	switch ((enum process_phase)atomic_load_explicit(
-		&control->setup.shm->header->process.phase, memory_order_acquire)) {
-	case PHASE_STARTING:
-		control->listening = true;
-		set_listeners(control, true);
-		set_phase(control, PHASE_RUNNING);
-		record_process(control, EVENT_PROCESS_STARTED, "");
-		break;
-	case PHASE_RUNNING:
-		control->listening = true;
-		break;
-	case PHASE_DRAINING:
-	case PHASE_STOPPED:
-		control->stop.lame_duck_ns = 0;
-		control->stop_signals++;
-		break;
-	case PHASE_LAME_DUCK:
-		control->listening = true;
-		control->stop_signals++;
-		break;
-	}
+	return control_step_stop(control, now_ns);
 }
 
 uint64_t control_run(struct control *control)
 {
-	begin(control);
+	control_begin(control);
 	while (!turn(control)) {
 	}
 	return control->cut_sessions;

@@ -48,6 +48,12 @@ struct control {
 /* Publishes what has changed, waits for the grace period, cuts what is to be cut. */
 void control_publish(struct control *control, uint64_t now_ns);
 
+/* Takes up the phase that the process is in: it starts, or a predecessor has begun to stop it. */
+void control_begin(struct control *control);
+
+/* Feeds the stop machine and does what it says. Returns whether the process has stopped. */
+bool control_step_stop(struct control *control, uint64_t now_ns);
+
 /* Looks up all names, and waits a little for the answers. Returns 0 or a negative errno. */
 int control_resolve_at_start(struct control *control, struct error *err);
 void control_on_answers(struct control *control, uint64_t now_ns);
