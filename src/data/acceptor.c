@@ -40,7 +40,11 @@ static int watch(const struct worker *worker, uint32_t number)
 		.data.u64 = (uint64_t)(WORKER_TAG_LISTENER | number) << 32,
 	};
 
-	return epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, record->fd, &event) == 0 ? 0 : -errno;
+	/* An inherited epoll may know it already. */
+	return epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, record->fd, &event) == 0 ||
+			errno == EEXIST
+		? 0
+		: -errno;
 }
 
 int acceptor_start(struct worker *worker)
@@ -176,6 +180,17 @@ static void admit(
 		return;
 	}
 	session_accept(worker, listener, fd, address, limit > 0);
+}
+
+void acceptor_admit(struct worker *worker, uint32_t listener, int fd)
+{
+	struct sockaddr_any address = {.length = sizeof address.local};
+
+	if (getpeername(fd, &address.generic, &address.length) < 0) {
+		socket_close(fd); /* it has gone already */
+		return;
+	}
+	admit(worker, listener, fd, &address);
 }
 
 /* Takes up to a turn's worth of clients. Returns how many came. */

@@ -14,6 +14,12 @@ struct worker;
 /* Watches all listening sockets of its table. Returns 0 or a negative errno. */
 int acceptor_start(struct worker *worker);
 
+/*
+ * Lets in a client whose connection was accepted already, or turns it away at the listener's
+ * limit; takes the socket in any case.
+ */
+void acceptor_admit(struct worker *worker, uint32_t listener, int fd);
+
 /* The queue of socket `number` is not empty. */
 void acceptor_on_event(struct worker *worker, uint32_t number);
 

@@ -108,14 +108,11 @@ static void undo_try(struct worker *worker, uint32_t index)
 {
 	struct session_record *record = &worker->records[index];
 
-	/* Nobody who takes over may find the descriptor of a socket that is closed. */
-	atomic_store_explicit(&record->state, RECORD_CONNECTING, memory_order_relaxed);
+	/* While it connects the record does not speak for the backend's socket. */
 	if (record->fd[SIDE_BACKEND] >= 0) {
 		const int fd = record->fd[SIDE_BACKEND];
 
 		record->fd[SIDE_BACKEND] = -1;
-		record->cookie[SIDE_BACKEND] = 0;
-		record->check = session_record_check(record, index);
 		socket_close(fd);
 	}
 	if (record->slot != RECORD_NONE) {
@@ -124,7 +121,6 @@ static void undo_try(struct worker *worker, uint32_t index)
 		record->slot = RECORD_NONE;
 	}
 	record->preamble[SIDE_BACKEND] = 0;
-	record->check = session_record_check(record, index);
 	worker->sessions[index].side[SIDE_BACKEND] = 0;
 }
 
@@ -239,7 +235,6 @@ static void connect_to(struct worker *worker, uint32_t index, const struct snaps
 	if (backend->address.generic.sa_family == AF_UNIX) {
 		record->flags |= RECORD_LOCAL_BACKEND;
 	}
-	record->check = session_record_check(record, index);
 	session->phase = SESSION_CONNECTING;
 	deadline_ns = worker->now_ns + pool->connect_ns;
 	deadlines_set(&worker->deadlines, index,
@@ -373,8 +368,7 @@ void connector_on_event(struct worker *worker, uint32_t index, uint32_t events)
 	}
 	took_ns = clock_monotonic_ns() - attempt->started_ns;
 	count_connected(worker, record->slot, took_ns);
-	worker->sessions[index].connect_us =
-		took_ns / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(took_ns / 1000);
+	record->connect_us = took_ns / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(took_ns / 1000);
 	session_opened(worker, index);
 }
 

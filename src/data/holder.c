@@ -36,6 +36,7 @@ static uint32_t take_chunk(struct worker *worker)
 	assert(worker->chunk_used < CHUNKS_PER_WORKER);
 	chunk = worker->chunk_used;
 	worker->chunk_used++;
+	worker_note_used(worker);
 	return chunk;
 }
 
@@ -111,6 +112,7 @@ static uint32_t take_pipe(struct worker *worker)
 	if (number == RECORD_NONE) {
 		number = worker->pipe_used;
 		worker->pipe_used++;
+		worker_note_used(worker);
 	} else {
 		worker->pipe_free = worker->pipes[number].owner;
 	}

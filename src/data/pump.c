@@ -97,10 +97,11 @@ void transfer_destination_failed(struct transfer *transfer, int error)
 			transfer->to == SIDE_CLIENT ? RECORD_RESET_CLIENT : RECORD_RESET_BACKEND;
 	}
 	*flags |= SIDE_READABLE;
-	pump_drop(transfer->worker, transfer->index, transfer->from);
-	transfer->direction->end = DIRECTION_CUT;
+	/* Before what is held is dropped: from then on nobody could account for it. */
 	transfer->record->flags |=
 		transfer->from == SIDE_CLIENT ? RECORD_DISCARD_CLIENT : RECORD_DISCARD_BACKEND;
+	pump_drop(transfer->worker, transfer->index, transfer->from);
+	transfer->direction->end = DIRECTION_CUT;
 }
 
 void pump_drop(struct worker *worker, uint32_t index, enum side from)

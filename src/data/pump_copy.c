@@ -136,11 +136,17 @@ static enum step copy_without_holding(struct transfer *transfer)
 {
 	uint8_t *buffer = transfer->worker->receive_buffer;
 	const int fd = transfer->record->fd[transfer->from];
-	const ssize_t n = recv(fd, buffer, RECEIVE_BUFFER_BYTES, MSG_DONTWAIT | MSG_PEEK);
 	ssize_t sent;
+	ssize_t n;
+	int error;
 
+	/* What was sent and not yet consumed is named, too: it must not be sent twice. */
+	journal_open(transfer);
+	n = recv(fd, buffer, RECEIVE_BUFFER_BYTES, MSG_DONTWAIT | MSG_PEEK);
+	error = n < 0 ? errno : 0;
 	if (n <= 0) {
-		return no_bytes(transfer, n, n < 0 ? errno : 0);
+		journal_close(transfer);
+		return no_bytes(transfer, n, error);
 	}
 	sent = hand_over(transfer, buffer, (size_t)n);
 	while (sent > 0) {
@@ -153,6 +159,7 @@ static enum step copy_without_holding(struct transfer *transfer)
 		}
 		sent -= taken;
 	}
+	journal_close(transfer);
 	return STEP_MOVED;
 }
 

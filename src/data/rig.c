@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/testing.h"
+#include "data/claims.h"
 
 static const uint64_t S_NS = 1000000000;
 
@@ -128,9 +129,9 @@ void rig_publish(struct rig *rig, uint32_t count)
 	snapshot_reclaim(&rig->store);
 }
 
-static void start_worker(struct rig *rig)
+static struct worker_setup setup_of(struct rig *rig)
 {
-	struct worker_setup setup = {
+	return (struct worker_setup){
 		.shm = &rig->shm,
 		.store = &rig->store,
 		.access = rig->access,
@@ -140,16 +141,87 @@ static void start_worker(struct rig *rig)
 		.control_fd = rig->control_fd,
 		.seed = 1,
 	};
+}
+
+static void run_worker(struct rig *rig, const struct worker_setup *setup)
+{
 	struct error err;
+
+	if (worker_create(setup, &rig->worker, &err) < 0 || worker_start(rig->worker, &err) < 0) {
+		fail_msg("%s", err.text);
+	}
+}
+
+static void start_worker(struct rig *rig)
+{
+	const struct worker_setup setup = setup_of(rig);
 	const int fd = listen_at(&rig->listener);
 	const int number = shm_listen_number(&rig->shm);
 
 	assert_true(number >= 0);
 	listen_record_open(shm_listen_record(&rig->shm, 0, (uint32_t)number), fd, 0,
 		rig->options.local_client ? LISTEN_LOCAL : 0, socket_cookie(fd));
-	if (worker_create(&setup, &rig->worker, &err) < 0 || worker_start(rig->worker, &err) < 0) {
+	run_worker(rig, &setup);
+}
+
+enum { RIG_DESCRIPTORS = 1024 };
+
+/* Whatever is open and not the worker's belongs to the test. */
+static void note_own(struct rig *rig)
+{
+	bool workers[RIG_DESCRIPTORS] = {false};
+
+	for (uint32_t i = 0; i < rig->worker->used; i++) {
+		const struct session_record *record = shm_record(&rig->shm, 0, i);
+
+		for (int side = 0; side < SIDE_COUNT; side++) {
+			if (record->state != RECORD_FREE && record->fd[side] >= 0) {
+				workers[record->fd[side]] = true;
+			}
+		}
+	}
+	for (uint32_t i = 0; i < rig->worker->pipe_used; i++) {
+		if (rig->shm.pipes[i].fd[0] >= 0) {
+			workers[rig->shm.pipes[i].fd[0]] = true;
+			workers[rig->shm.pipes[i].fd[1]] = true;
+		}
+	}
+	workers[rig->worker->epoll_fd] = true;
+	workers[rig->wake_fd] = true;
+	workers[shm_listen_record(&rig->shm, 0, 0)->fd] = true;
+	rig->kept_count = 0;
+	for (int fd = 0; fd < RIG_DESCRIPTORS; fd++) {
+		if (!workers[fd] && fcntl(fd, F_GETFD) >= 0) {
+			assert_true(rig->kept_count < ARRAY_COUNT(rig->kept));
+			rig->kept[rig->kept_count] = fd;
+			rig->kept_count++;
+		}
+	}
+}
+
+void rig_die(struct rig *rig)
+{
+	rig_command(rig, COMMAND_PARK, 0);
+	worker_join(rig->worker);
+	note_own(rig);
+	worker_abandon(rig->worker);
+	rig->worker = NULL;
+}
+
+void rig_succeed(struct rig *rig)
+{
+	struct worker_setup setup = setup_of(rig);
+	struct claims claims;
+	struct error err;
+
+	if (claims_take(&rig->shm, rig->kept, rig->kept_count, &claims, &err) < 0) {
 		fail_msg("%s", err.text);
 	}
+	setup.inherit = true;
+	setup.orphans = claims.orphans[0];
+	setup.orphan_count = claims.orphan_count[0];
+	run_worker(rig, &setup);
+	claims_done(&claims);
 }
 
 void rig_start(struct rig *rig, const struct rig_options *options)

@@ -43,6 +43,8 @@ struct rig {
 	struct sockaddr_any addresses[RIG_BACKENDS];
 	struct sockaddr_any listener;
 	uint64_t version;
+	int kept[512]; /* descriptors of the test, as of rig_die() */
+	uint32_t kept_count;
 	char directory[64]; /* of the UNIX sockets */
 };
 
@@ -50,6 +52,13 @@ void rig_start(struct rig *rig, const struct rig_options *options);
 
 /* Tells the worker to leave, and frees all. Fails the test when anything is left open. */
 void rig_stop(struct rig *rig);
+
+/*
+ * The worker dies, as far as it can within one process: nothing of it is left but its descriptors
+ * and the shared memory. A new one takes over with rig_succeed().
+ */
+void rig_die(struct rig *rig);
+void rig_succeed(struct rig *rig);
 
 /* Publishes the first `count` backends as the pool's. */
 void rig_publish(struct rig *rig, uint32_t count);

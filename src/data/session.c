@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "base/sockaddr.h"
+#include "data/adopt.h"
 #include "data/connector.h"
 #include "data/pump.h"
 #include "data/session_end.h"
@@ -53,10 +54,12 @@ static void fill_record(struct worker *worker, uint32_t index, uint32_t listener
 	record->listener = listener;
 	record->pool = pool;
 	record->slot = RECORD_NONE;
-	record->flags = local ? RECORD_LOCAL_CLIENT : 0;
+	record->flags = (uint16_t)((local ? RECORD_LOCAL_CLIENT : 0U) |
+		(worker->sessions[index].claimed ? RECORD_CLAIMED : 0U));
 	record->attempts = 0;
 	record->tries = 0;
 	record->started_ns = worker->now_ns;
+	record->connect_us = 0;
 	memset(record->moved, 0, sizeof record->moved);
 	memset(record->preamble, 0, sizeof record->preamble);
 	for (int side = 0; side < SIDE_COUNT; side++) {
@@ -64,7 +67,7 @@ static void fill_record(struct worker *worker, uint32_t index, uint32_t listener
 		record->pipe[side] = PIPE_NONE;
 	}
 	keep_address(record, address);
-	record->check = session_record_check(record, index);
+	record->check = session_record_check_client(record, index);
 	atomic_signal_fence(memory_order_release);
 	atomic_store_explicit(&record->state, RECORD_CONNECTING, memory_order_relaxed);
 }
@@ -118,8 +121,10 @@ void session_opened(struct worker *worker, uint32_t index)
 		session->direction[SIDE_CLIENT].mode = PUMP_SPLICE;
 		session->direction[SIDE_BACKEND].mode = PUMP_SPLICE;
 	}
+	record->check = session_record_check(record, index);
 	atomic_signal_fence(memory_order_release);
 	atomic_store_explicit(&record->state, RECORD_OPEN, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
 	deadlines_set(&worker->deadlines, index, worker->now_ns + SESSION_AGED_NS);
 	session_resume(worker, index);
 }
@@ -258,6 +263,9 @@ void session_on_event(
 	case SESSION_RESETTING:
 		session_resume(worker, index);
 		return;
+	case SESSION_INHERITED:
+		adopt_session(worker, index); /* has what happened told again */
+		return;
 	case SESSION_FREE:
 	case SESSION_DEAD:
 		return;
@@ -276,6 +284,7 @@ static void come_of_age(struct worker *worker, uint32_t index)
 	tell_success(worker, index);
 	record->cookie[SIDE_CLIENT] = socket_cookie(record->fd[SIDE_CLIENT]);
 	record->cookie[SIDE_BACKEND] = socket_cookie(record->fd[SIDE_BACKEND]);
+	atomic_signal_fence(memory_order_seq_cst);
 	record->check = session_record_check(record, index);
 }
 
@@ -300,6 +309,7 @@ void session_on_deadline(struct worker *worker, uint32_t index)
 		return;
 	case SESSION_FREE:
 	case SESSION_DEAD:
+	case SESSION_INHERITED:
 		return;
 	}
 }
@@ -314,6 +324,12 @@ void session_blame(struct session *session, enum closed_by by, enum close_reason
 
 void session_cut(struct worker *worker, uint32_t index, enum close_reason reason)
 {
+	if (worker->sessions[index].phase == SESSION_INHERITED) {
+		adopt_session(worker, index); /* what is not proven may not even be closed */
+		if (worker->sessions[index].phase == SESSION_DEAD) {
+			return;
+		}
+	}
 	session_blame(&worker->sessions[index], CLOSED_BY_PROXY, reason);
 	session_close(worker, index, 1 << SIDE_CLIENT | 1 << SIDE_BACKEND);
 }

@@ -32,6 +32,7 @@ enum session_phase {
 	SESSION_LINGERING,  /* all was said; input is thrown away until both sides have ended */
 	SESSION_RESETTING,  /* one side is to be reset once it has acknowledged what it was sent */
 	SESSION_DEAD,       /* closed in this turn; its index is free from the next turn on */
+	SESSION_INHERITED,  /* of the worker process before this one: to be proven first */
 };
 
 /* What is known of one socket. */
@@ -76,7 +77,6 @@ struct session {
 	uint64_t limit_ns;        /* of all phases but SESSION_OPEN: when the phase is over */
 	uint32_t next;            /* in the worker's free, ready or dead list; RECORD_NONE: none */
 	uint32_t attempt;         /* index of its struct attempt, or RECORD_NONE */
-	uint32_t connect_us;      /* how long the connect took that succeeded */
 	uint32_t unread;          /* bytes that the kernel held for slow readers at the last look */
 	uint8_t phase;            /* enum session_phase */
 	uint8_t queued;           /* whether it is in the ready list */

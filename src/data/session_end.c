@@ -27,19 +27,28 @@ static bool ended(const struct session *session, enum side from, enum direction_
 	return session->direction[from].end == end;
 }
 
-/* Closes one of the two sockets for good; the record no longer names it. */
+/*
+ * Closes one of the two sockets for good. That the number in the record is void is stored first:
+ * it may be somebody else's as soon as it is closed.
+ */
 static void close_side(struct worker *worker, uint32_t index, enum side side)
 {
 	struct session_record *record = &worker->records[index];
-	const int fd = record->fd[side];
+	const int fd = session_record_fd(record, side);
 
 	if (fd < 0) {
 		return;
 	}
-	record->fd[side] = -1;
-	record->check = session_record_check(record, index);
+	record->flags |= side == SIDE_CLIENT ? RECORD_GONE_CLIENT : RECORD_GONE_BACKEND;
 	atomic_signal_fence(memory_order_seq_cst);
 	socket_close(fd);
+}
+
+/* For a successor that goes on with the ending. */
+static void note_blame(struct worker *worker, uint32_t index)
+{
+	worker->records[index].by = worker->sessions[index].by;
+	worker->records[index].reason = worker->sessions[index].reason;
 }
 
 /* `victim` is reset once it has acknowledged what it was sent; the other side is gone already. */
@@ -48,9 +57,10 @@ static void start_reset(struct worker *worker, uint32_t index, enum side victim)
 	struct session *session = &worker->sessions[index];
 	struct session_record *record = &worker->records[index];
 
+	note_blame(worker, index);
+	record->flags |= RECORD_RESETTING;
 	pump_drop(worker, index, victim);
 	close_side(worker, index, other_side(victim));
-	record->flags |= RECORD_RESETTING;
 	session->phase = SESSION_RESETTING;
 	session->limit_ns = worker->now_ns + RESET_QUIET_NS;
 	session_end_step(worker, index);
@@ -61,6 +71,8 @@ static void start_linger(struct worker *worker, uint32_t index)
 {
 	struct session *session = &worker->sessions[index];
 
+	note_blame(worker, index);
+	worker->records[index].flags |= RECORD_LINGERING;
 	session->phase = SESSION_LINGERING;
 	session->active_ns = worker->now_ns;
 	session->limit_ns = worker->now_ns + LINGER_TOTAL_NS;
@@ -157,7 +169,8 @@ static void step_reset(struct worker *worker, uint32_t index)
 {
 	struct session *session = &worker->sessions[index];
 	const struct session_record *record = &worker->records[index];
-	const enum side victim = record->fd[SIDE_CLIENT] >= 0 ? SIDE_CLIENT : SIDE_BACKEND;
+	const enum side victim =
+		session_record_fd(record, SIDE_CLIENT) >= 0 ? SIDE_CLIENT : SIDE_BACKEND;
 	const bool gone = (session->side[victim] & SIDE_BROKEN) != 0;
 
 	if (gone || socket_unacknowledged(record->fd[victim]) == 0 ||
@@ -176,7 +189,7 @@ static void step_linger(struct worker *worker, uint32_t index)
 	bool again = false;
 
 	for (int side = 0; side < SIDE_COUNT; side++) {
-		if (record->fd[side] < 0) {
+		if (session_record_fd(record, (enum side)side) < 0) {
 			continue;
 		}
 		again |= pump_discard(worker, index, (enum side)side) == PUMP_AGAIN;
@@ -195,6 +208,29 @@ void session_end_step(struct worker *worker, uint32_t index)
 		step_reset(worker, index);
 	} else {
 		step_linger(worker, index);
+	}
+}
+
+void session_end_continue(struct worker *worker, uint32_t index)
+{
+	struct session *session = &worker->sessions[index];
+	const struct session_record *record = &worker->records[index];
+	const bool both = session_record_fd(record, SIDE_CLIENT) >= 0 &&
+		session_record_fd(record, SIDE_BACKEND) >= 0;
+	const unsigned was_reset = record->flags & (RECORD_RESET_CLIENT | RECORD_RESET_BACKEND);
+
+	session->side[SIDE_CLIENT] |= SIDE_READABLE;
+	session->side[SIDE_BACKEND] |= SIDE_READABLE;
+	if ((record->flags & RECORD_RESETTING) == 0) {
+		start_linger(worker, index);
+	} else if (!both || was_reset == RECORD_RESET_CLIENT || was_reset == RECORD_RESET_BACKEND) {
+		start_reset(worker, index,
+			was_reset == RECORD_RESET_CLIENT ||
+					session_record_fd(record, SIDE_CLIENT) < 0
+				? SIDE_BACKEND
+				: SIDE_CLIENT);
+	} else {
+		session_close(worker, index, BOTH_SIDES);
 	}
 }
 
@@ -326,7 +362,7 @@ static void log_access(
 {
 	struct access_record entry = {
 		.duration_ns = worker->now_ns - record->started_ns,
-		.connect_ns = (uint64_t)session->connect_us * 1000,
+		.connect_ns = (uint64_t)record->connect_us * 1000,
 		.received_bytes = record->moved[SIDE_CLIENT],
 		.sent_bytes = record->moved[SIDE_BACKEND],
 		.listener = record->listener,
@@ -361,17 +397,22 @@ void session_close(struct worker *worker, uint32_t index, unsigned resets)
 	connector_forget(worker, index);
 	deadlines_clear(&worker->deadlines, index);
 	for (int side = 0; side < SIDE_COUNT; side++) {
-		if ((resets & 1U << side) != 0 && record->fd[side] >= 0) {
+		const int fd = session_record_fd(record, (enum side)side);
+
+		if ((resets & 1U << side) != 0 && fd >= 0) {
 			record->flags |= RECORD_RESETTING;
-			socket_reset_on_close(record->fd[side]);
+			socket_reset_on_close(fd);
 		}
 	}
+	record->by = session->by;
+	record->reason = session->reason;
+	atomic_signal_fence(memory_order_seq_cst);
 	atomic_store_explicit(&record->state, RECORD_CLOSING, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
-	socket_close_pair(record->fd[SIDE_CLIENT], record->fd[SIDE_BACKEND]);
+	socket_close_pair(
+		session_record_fd(record, SIDE_CLIENT), session_record_fd(record, SIDE_BACKEND));
 	atomic_signal_fence(memory_order_seq_cst);
-	record->fd[SIDE_CLIENT] = -1;
-	record->fd[SIDE_BACKEND] = -1;
+	record->flags |= RECORD_GONE_CLIENT | RECORD_GONE_BACKEND;
 	count_end(worker, session, record);
 	log_access(worker, session, record);
 	atomic_store_explicit(&record->state, RECORD_FREE, memory_order_relaxed);

@@ -24,6 +24,12 @@ bool session_end_check(struct worker *worker, uint32_t index, bool first);
 /* Goes on with one that lingers or is being reset. */
 void session_end_step(struct worker *worker, uint32_t index);
 
+/*
+ * Goes on with one of the worker process before this one, of which the record says that it lingers
+ * or is being reset. It has been blamed.
+ */
+void session_end_continue(struct worker *worker, uint32_t index);
+
 /* The deadline of such a session has come. */
 void session_end_on_deadline(struct worker *worker, uint32_t index);
 

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "data/acceptor.h"
+#include "data/adopt.h"
 #include "data/attempt.h"
 #include "data/holder.h"
 #include "model/rcu.h"
@@ -68,6 +69,27 @@ static void point_into_shm(struct worker *worker)
 	worker->pipes = &shm->pipes[(size_t)index * PIPES_PER_WORKER];
 }
 
+/*
+ * The epoll of the dead worker process knows all its sockets already; to add them anew would be
+ * half of the pause. Whether it is that one shows in whether it knows the wake descriptor.
+ */
+static bool reuse_epoll(struct worker *worker)
+{
+	struct epoll_event event = {
+		.events = EPOLLIN,
+		.data.u64 = (uint64_t)WORKER_TAG_WAKE << 32,
+	};
+	const int fd = worker->setup.inherit
+		? atomic_load_explicit(&worker_state(worker)->epoll_fd, memory_order_relaxed)
+		: 0;
+
+	if (fd <= 0 || epoll_ctl(fd, EPOLL_CTL_MOD, worker->setup.wake_fd, &event) < 0) {
+		return false;
+	}
+	worker->epoll_fd = fd;
+	return true;
+}
+
 /* The epoll with the two descriptors that are not sessions. */
 static int open_epoll(struct worker *worker, struct error *err)
 {
@@ -77,14 +99,21 @@ static int open_epoll(struct worker *worker, struct error *err)
 	};
 	int r;
 
-	worker->epoll_fd = epoll_create1(0);
-	if (worker->epoll_fd < 0) {
-		return error_set(
-			err, errno, "worker %u: cannot open an epoll", worker->setup.index);
+	if (!reuse_epoll(worker)) {
+		worker->epoll_fd = epoll_create1(0);
+		if (worker->epoll_fd < 0) {
+			return error_set(
+				err, errno, "worker %u: cannot open an epoll", worker->setup.index);
+		}
+		if (epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, worker->setup.wake_fd, &event) < 0) {
+			return error_set(
+				err, errno, "worker %u: cannot watch", worker->setup.index);
+		}
 	}
-	if (epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, worker->setup.wake_fd, &event) < 0) {
-		return error_set(err, errno, "worker %u: cannot watch", worker->setup.index);
-	}
+	atomic_store_explicit(
+		&worker_state(worker)->wake_fd, worker->setup.wake_fd, memory_order_relaxed);
+	atomic_store_explicit(
+		&worker_state(worker)->epoll_fd, worker->epoll_fd, memory_order_relaxed);
 	r = acceptor_start(worker);
 	return r < 0 ? error_set(err, -r, "worker %u: cannot watch a listener", worker->setup.index)
 		     : 0;
@@ -103,14 +132,21 @@ static int allocate(struct worker *worker, struct error *err)
 	return open_epoll(worker, err);
 }
 
+void worker_abandon(struct worker *worker)
+{
+	deadlines_done(&worker->deadlines);
+	unmap_table(worker->attempts, sizeof *worker->attempts, worker->capacity);
+	unmap_table(worker->sessions, sizeof *worker->sessions, worker->capacity);
+	free(worker->orphans);
+	free(worker);
+}
+
 static void release(struct worker *worker)
 {
 	pipe_close_spares(worker);
 	socket_close(worker->epoll_fd);
-	deadlines_done(&worker->deadlines);
-	unmap_table(worker->attempts, sizeof *worker->attempts, worker->capacity);
-	unmap_table(worker->sessions, sizeof *worker->sessions, worker->capacity);
-	free(worker);
+	atomic_store_explicit(&worker_state(worker)->epoll_fd, 0, memory_order_relaxed);
+	worker_abandon(worker);
 }
 
 int worker_create(const struct worker_setup *setup, struct worker **ret_worker, struct error *err)
@@ -128,6 +164,11 @@ int worker_create(const struct worker_setup *setup, struct worker **ret_worker, 
 	init_lists(worker);
 	point_into_shm(worker);
 	r = allocate(worker, err);
+	if (r == 0 && setup->inherit) {
+		r = adopt_begin(worker) == 0
+			? 0
+			: error_set(err, ENOMEM, "worker %u: cannot start", setup->index);
+	}
 	if (r < 0) {
 		release(worker);
 		return r;
@@ -150,9 +191,14 @@ const struct snapshot *worker_snapshot(const struct worker *worker)
 	return snapshot_current(worker->setup.store);
 }
 
-static struct worker_state *state_of(const struct worker *worker)
+void worker_note_used(struct worker *worker)
 {
-	return &worker->setup.shm->worker_states[worker->setup.index];
+	struct worker_state *state = worker_state(worker);
+
+	atomic_store_explicit(&state->records_used, worker->used, memory_order_relaxed);
+	atomic_store_explicit(&state->chunks_used, worker->chunk_used, memory_order_relaxed);
+	atomic_store_explicit(&state->pipes_used, worker->pipe_used, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
 }
 
 bool worker_has_session(const struct worker *worker)
@@ -169,10 +215,11 @@ uint32_t worker_take_session(struct worker *worker)
 	} else if (worker->used < worker->capacity) {
 		index = worker->used;
 		worker->used++;
+		worker_note_used(worker);
 	} else {
 		return RECORD_NONE;
 	}
-	counter_add(&state_of(worker)->sessions, 1);
+	counter_add(&worker_state(worker)->sessions, 1);
 	return index;
 }
 
@@ -190,7 +237,8 @@ void worker_give_session(struct worker *worker, uint32_t index)
 		push_dead(worker, index);
 	}
 	/* One less, at once: control waits for 0 of them. */
-	counter_set(&state_of(worker)->sessions, counter_get(&state_of(worker)->sessions) - 1);
+	counter_set(
+		&worker_state(worker)->sessions, counter_get(&worker_state(worker)->sessions) - 1);
 	if (worker->stopping) {
 		worker_report(worker, EVIDENCE_FINISHED, FAILURE_REFUSED, 0, worker->now_ns);
 	}
@@ -210,6 +258,7 @@ static void bury_dead(struct worker *worker)
 	}
 }
 
+/* One that is watched already, in an inherited epoll, is armed anew: what is there is told. */
 int worker_watch(struct worker *worker, uint32_t index, enum side side, int fd)
 {
 	struct epoll_event event = {
@@ -218,7 +267,11 @@ int worker_watch(struct worker *worker, uint32_t index, enum side side, int fd)
 			worker_tag(&worker->records[index], side),
 	};
 
-	return epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
+	if (epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 &&
+		(errno != EEXIST || epoll_ctl(worker->epoll_fd, EPOLL_CTL_MOD, fd, &event) < 0)) {
+		return -errno;
+	}
+	return 0;
 }
 
 void worker_queue(struct worker *worker, uint32_t index)
@@ -308,6 +361,9 @@ static void obey(struct worker *worker, const struct command *command)
 		cut_sessions(worker, RECORD_NONE, CLOSE_DRAIN);
 		worker->exiting = true;
 		return;
+	case COMMAND_PARK:
+		worker->exiting = true;
+		return;
 	}
 }
 
@@ -385,7 +441,7 @@ static int sleep_ms(const struct worker *worker)
 	uint64_t now;
 	uint64_t ms;
 
-	if (worker->ready_head != RECORD_NONE) {
+	if (worker->ready_head != RECORD_NONE || worker->inherited > 0) {
 		return 0;
 	}
 	if (worker->starved_list != RECORD_NONE) {
@@ -438,6 +494,12 @@ static void do_housekeeping(struct worker *worker, int count)
 	bury_dead(worker);
 }
 
+/* Asleep is not hung. */
+static void set_awake(struct worker *worker, uint32_t awake)
+{
+	atomic_store_explicit(&worker_state(worker)->awake, awake, memory_order_relaxed);
+}
+
 static void turn(struct worker *worker)
 {
 	struct epoll_event events[EVENTS_PER_TURN];
@@ -449,18 +511,23 @@ static void turn(struct worker *worker)
 		count = epoll_wait(worker->epoll_fd, events, EVENTS_PER_TURN, 0);
 	} else {
 		rcu_offline();
+		set_awake(worker, 0);
 		count = epoll_wait(worker->epoll_fd, events, EVENTS_PER_TURN, timeout_ms);
+		set_awake(worker, 1);
 		rcu_online();
 	}
 	if (count < 0) {
 		return; /* interrupted, as by SIGCONT: what is ready is not known yet */
 	}
 	worker->now_ns = clock_monotonic_ns();
-	counter_add(&state_of(worker)->heartbeat, 1);
+	counter_add(&worker_state(worker)->heartbeat, 1);
 	for (int i = 0; i < count; i++) {
 		dispatch(worker, &events[i]);
 	}
 	run_ready(worker);
+	if (worker->inherited > 0) {
+		adopt_some(worker);
+	}
 	do_housekeeping(worker, count);
 }
 
@@ -470,11 +537,18 @@ static void *run(void *argument)
 
 	thread_pin(worker->setup.index);
 	rcu_reader_begin();
+	atomic_store_explicit(
+		&worker_state(worker)->thread_id, thread_kernel_id(), memory_order_relaxed);
+	set_awake(worker, 1);
+	if (worker->setup.inherit) {
+		adopt_start(worker);
+	}
 	while (!worker->exiting) {
 		turn(worker);
 	}
 	rcu_reader_end();
-	atomic_store_explicit(&state_of(worker)->stopped, 1, memory_order_release);
+	set_awake(worker, 0);
+	atomic_store_explicit(&worker_state(worker)->stopped, 1, memory_order_release);
 	(void)eventfd_write(worker->setup.control_fd, 1);
 	return NULL;
 }

@@ -43,6 +43,15 @@ struct worker_setup {
 	int wake_fd;                        /* borrowed eventfd: control writes after a command */
 	int control_fd;                     /* borrowed eventfd: written after evidence */
 	uint64_t seed;
+	bool inherit;                 /* go on with the sessions that are in shared memory */
+	const struct orphan *orphans; /* copied; clients that were accepted and not yet recorded */
+	uint32_t orphan_count;
+};
+
+/* A client's socket that belongs to no session yet. */
+struct orphan {
+	int fd; /* owned by the worker */
+	uint32_t listener;
 };
 
 struct worker {
@@ -81,6 +90,9 @@ struct worker {
 	uint64_t spare_since_ns;  /* when a spare pipe was last given or taken */
 	uint32_t bulk_pipe_count; /* lent to directions between TCP sockets */
 
+	uint32_t inherited;     /* sessions below this index may still have to be proven */
+	struct orphan *orphans; /* owned; until the thread has begun */
+
 	uint64_t resume_accept_ns; /* 0: accepting; else when to try again */
 	uint32_t refusing_count;   /* listening sockets that are being emptied */
 	uint32_t full_turns;       /* in a row, in which more events were ready than were taken */
@@ -105,6 +117,9 @@ void worker_join(struct worker *worker);
 /* NULL is allowed. The thread must not run. */
 void worker_free(struct worker *worker);
 
+/* Frees its memory alone, after COMMAND_PARK: all that it has open is for a successor. */
+void worker_abandon(struct worker *worker);
+
 /* The current snapshot, valid until the end of this turn. */
 const struct snapshot *worker_snapshot(const struct worker *worker);
 
@@ -120,6 +135,9 @@ void worker_give_session(struct worker *worker, uint32_t index);
 /* Watches a session's socket. Returns 0 or a negative errno. */
 int worker_watch(struct worker *worker, uint32_t index, enum side side, int fd);
 
+/* Says in shared memory how much of the tables is in use. */
+void worker_note_used(struct worker *worker);
+
 /* Has session_resume() called for it in the next turn. */
 void worker_queue(struct worker *worker, uint32_t index);
 
@@ -132,6 +150,11 @@ void worker_report(struct worker *worker, enum evidence_kind kind, enum failure_
 
 /* A session has left the slot: control waits for the last one of a backend that drains. */
 void worker_slot_released(struct worker *worker, uint32_t slot);
+
+static inline struct worker_state *worker_state(const struct worker *worker)
+{
+	return &worker->setup.shm->worker_states[worker->setup.index];
+}
 
 /*
  * What tells the events of a session's present socket from those of earlier ones at the same

@@ -47,6 +47,7 @@ enum command_kind {
 	COMMAND_STOP_ACCEPTING, /* filter new SYNs, serve the queues, close the listeners */
 	COMMAND_CUT_ALL,        /* reset every session: the drain deadline has passed */
 	COMMAND_EXIT,           /* leave the thread; sessions that are left are reset */
+	COMMAND_PARK,           /* leave the thread and all as it is: a successor goes on */
 };
 
 struct command {

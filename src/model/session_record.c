@@ -17,16 +17,47 @@ static uint64_t pair(uint32_t high, uint32_t low)
 	return (uint64_t)high << 32 | low;
 }
 
-uint64_t session_record_check(const struct session_record *record, uint32_t index)
+uint64_t session_record_check_client(const struct session_record *record, uint32_t index)
 {
 	uint64_t hash = mix(0x6c6f626c65U, pair(index, record->generation));
 
-	hash = mix(hash, pair((uint32_t)record->fd[0], (uint32_t)record->fd[1]));
-	hash = mix(hash, record->cookie[0]);
-	hash = mix(hash, record->cookie[1]);
+	hash = mix(hash, (uint32_t)record->fd[SIDE_CLIENT]);
 	hash = mix(hash, pair(record->listener, record->pool));
-	hash = mix(hash, record->slot);
 	return mix(hash, record->started_ns);
+}
+
+static uint64_t check_with(const struct session_record *record, uint32_t index,
+	uint64_t client_cookie, uint64_t backend_cookie)
+{
+	uint64_t hash = session_record_check_client(record, index);
+
+	hash = mix(hash, pair((uint32_t)record->fd[SIDE_BACKEND], record->slot));
+	hash = mix(hash, client_cookie);
+	return mix(hash, backend_cookie);
+}
+
+uint64_t session_record_check(const struct session_record *record, uint32_t index)
+{
+	return check_with(record, index, record->cookie[SIDE_CLIENT], record->cookie[SIDE_BACKEND]);
+}
+
+bool session_record_valid(const struct session_record *record, uint32_t index)
+{
+	switch (atomic_load_explicit(&record->state, memory_order_relaxed)) {
+	case RECORD_CONNECTING:
+		return record->check == session_record_check_client(record, index) ||
+			record->check == session_record_check(record, index);
+	case RECORD_OPEN:
+		return record->check == session_record_check(record, index) ||
+			record->check == check_with(record, index, 0, 0);
+	case RECORD_CLOSING:
+		return session_record_fd(record, SIDE_CLIENT) < 0 ||
+			record->check == session_record_check_client(record, index) ||
+			record->check == session_record_check(record, index) ||
+			record->check == check_with(record, index, 0, 0);
+	default:
+		return false;
+	}
 }
 
 uint64_t journal_key(uint32_t index, enum side from)

@@ -15,6 +15,7 @@
 
 #include <assert.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/array.h"
@@ -38,7 +39,11 @@ enum record_flag {
 	RECORD_RESET_BACKEND = 1 << 3,
 	RECORD_DISCARD_CLIENT = 1 << 4, /* what the client sends is thrown away */
 	RECORD_DISCARD_BACKEND = 1 << 5,
-	RECORD_RESETTING = 1 << 6, /* closing is to end in a reset */
+	RECORD_RESETTING = 1 << 6,   /* closing is to end in a reset */
+	RECORD_LINGERING = 1 << 7,   /* all was said; what still comes is thrown away */
+	RECORD_CLAIMED = 1 << 8,     /* counts against the listener's max_connections */
+	RECORD_GONE_CLIENT = 1 << 9, /* its socket is closed, or about to be: the number is void */
+	RECORD_GONE_BACKEND = 1 << 10,
 };
 
 static const uint32_t RECORD_NONE = UINT32_MAX; /* no slot, no chunk */
@@ -47,8 +52,8 @@ static const uint16_t PIPE_NONE = UINT16_MAX;
 struct session_record {
 	_Alignas(CACHE_LINE) _Atomic uint32_t state; /* enum record_state; stored last */
 	uint32_t generation;                         /* of the index: also in the epoll data */
-	uint64_t check;              /* session_record_check() of what does not change */
-	int32_t fd[SIDE_COUNT];      /* -1: none */
+	uint64_t check;                              /* see session_record_valid() */
+	int32_t fd[SIDE_COUNT];                      /* -1: none */
 	uint64_t cookie[SIDE_COUNT]; /* SO_COOKIE; 0 until the session is a second old */
 	uint32_t listener;
 	uint32_t pool;
@@ -63,13 +68,34 @@ struct session_record {
 	uint32_t chunk[SIDE_COUNT];   /* index of the worker's chunk with left-over bytes */
 	uint8_t client_address[18];   /* IPv6 (or mapped IPv4) and port, as it was at accept */
 	uint16_t pipe[SIDE_COUNT];    /* index of the worker's pipe, or UINT16_MAX */
-	uint16_t unused;
+	uint8_t by;                   /* enum closed_by; of the two once it is RECORD_CLOSING */
+	uint8_t reason;               /* enum close_reason */
+	uint32_t connect_us;          /* how long the connect took that succeeded */
 };
 
 static_assert(sizeof(struct session_record) == 128, "a session's record is two cache lines");
 
-/* Over the index and all fields that do not change while a session is open. */
+/*
+ * The check word of a session that is connecting, over the index and what does not change then;
+ * and of one that is open, over the backend's side, too. Both contain the index, so a record that
+ * was copied over another one is not valid.
+ */
+uint64_t session_record_check_client(const struct session_record *record, uint32_t index);
 uint64_t session_record_check(const struct session_record *record, uint32_t index);
+
+/*
+ * Whether the check word is that of the record's state, or of the step to the next one: the two
+ * words that are stored when a session opens or comes of age are not stored at once.
+ */
+bool session_record_valid(const struct session_record *record, uint32_t index);
+
+/* The descriptor of that side, or -1 when it has none any more. */
+static inline int session_record_fd(const struct session_record *record, enum side side)
+{
+	const unsigned gone = side == SIDE_CLIENT ? RECORD_GONE_CLIENT : RECORD_GONE_BACKEND;
+
+	return (record->flags & gone) != 0 ? -1 : record->fd[side];
+}
 
 /*
  * Whose bytes a worker's receive buffer holds. `key` is stored last when it opens and first when

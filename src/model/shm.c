@@ -192,6 +192,34 @@ int shm_listen_number(struct shm *shm)
 	return -1;
 }
 
+const char *continued_from_name(enum continued_from from)
+{
+	static const char *const names[CONTINUED_COUNT] = {
+		[CONTINUED_WHOLE] = "whole",
+		[CONTINUED_BUFFER] = "buffer",
+		[CONTINUED_CHUNK] = "chunk",
+		[CONTINUED_PIPE] = "pipe",
+		[CONTINUED_CONNECTING] = "connecting",
+		[CONTINUED_ACCEPTED] = "accepted",
+		[CONTINUED_ENDING] = "ending",
+	};
+
+	assert(from < CONTINUED_COUNT);
+	return names[from];
+}
+
+const char *lost_reason_name(enum lost_reason reason)
+{
+	static const char *const names[LOST_REASON_COUNT] = {
+		[LOST_DAMAGED] = "damaged",
+		[LOST_UNPROVABLE] = "unprovable",
+		[LOST_REPEATED] = "repeated",
+	};
+
+	assert(reason < LOST_REASON_COUNT);
+	return names[reason];
+}
+
 static bool is_named(const struct identity *identity, uint32_t parent, const char *name)
 {
 	return atomic_load_explicit(&identity->used, memory_order_acquire) != 0 &&

@@ -48,13 +48,48 @@ struct process_state {
 	counter_t log_lines_dropped;
 };
 
-/* What one worker says about itself. The worker writes, anybody reads. */
+/* From what a session was continued in a new worker process. The order is that of the label. */
+enum continued_from {
+	CONTINUED_WHOLE,      /* all that was consumed had been handed over */
+	CONTINUED_BUFFER,     /* caught between recv() and send() */
+	CONTINUED_CHUNK,      /* with left-over bytes in a chunk */
+	CONTINUED_PIPE,       /* with bytes in a pipe */
+	CONTINUED_CONNECTING, /* connected again: nothing had been consumed */
+	CONTINUED_ACCEPTED,   /* taken from the queue, and not yet on record */
+	CONTINUED_ENDING,     /* lingering, or about to be reset */
+	CONTINUED_COUNT,
+};
+
+/* Why a session was not. */
+enum lost_reason {
+	LOST_DAMAGED,    /* its record contradicts itself, another one, or the kernel */
+	LOST_UNPROVABLE, /* consumed is not sent plus held */
+	LOST_REPEATED,   /* to take it over has ended two worker processes */
+	LOST_REASON_COUNT,
+};
+
+/*
+ * What one worker says about itself. The worker writes, anybody reads. The last part is for the
+ * worker process after it: what it may find in use, and where.
+ */
 struct worker_state {
 	_Alignas(CACHE_LINE) counter_t heartbeat; /* turns of its loop */
 	counter_t sessions;                       /* records in use */
 	_Atomic uint32_t listeners_open;          /* its live listening sockets */
 	_Atomic uint32_t stopped;                 /* its thread has left the loop */
+	_Atomic uint32_t awake;                   /* 0: asleep until an event */
+	_Atomic uint32_t thread_id;               /* of the kernel */
+	_Atomic uint32_t records_used;            /* records above have never been used */
+	_Atomic uint32_t chunks_used;
+	_Atomic uint32_t pipes_used;
+	_Atomic int32_t epoll_fd; /* 0: none */
+	_Atomic int32_t wake_fd;  /* 0: none */
+	counter_t continued[CONTINUED_COUNT];
+	counter_t lost[LOST_REASON_COUNT];
 };
+
+const char *continued_from_name(enum continued_from from);
+const char *lost_reason_name(enum lost_reason reason);
 
 struct shm_header {
 	uint32_t magic;

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 
@@ -40,6 +41,11 @@ uint32_t thread_cpu_count(void)
 	cpu_set_t set;
 
 	return usable_cpus(&set) ? (uint32_t)CPU_COUNT(&set) : 1;
+}
+
+uint32_t thread_kernel_id(void)
+{
+	return (uint32_t)gettid();
 }
 
 void thread_pin(uint32_t n)

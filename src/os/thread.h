@@ -19,5 +19,8 @@ int thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *), 
 /* Pins the calling thread to the n-th CPU that the process may use, counted round. */
 void thread_pin(uint32_t n);
 
+/* The kernel's number of the calling thread. */
+uint32_t thread_kernel_id(void);
+
 /* How many CPUs the process may use: at least 1. */
 uint32_t thread_cpu_count(void);

@@ -1,0 +1,293 @@
+#include "data/adopt_proof.h"
+
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "data/holder.h"
+#include "data/pump.h"
+#include "data/worker.h"
+#include "os/stream.h"
+
+enum { PROVEN = -1 };
+
+/* One direction under proof. */
+struct claim {
+	struct worker *worker;
+	uint32_t index;
+	enum side from;
+	struct session_record *record;
+	struct direction *direction;
+	const struct stream_position *source;
+	const struct stream_position *destination;
+	uint64_t consumed; /* stream position up to which the source has been read */
+	uint64_t handed;   /* stream position up to which the destination has been given */
+};
+
+static uint32_t bytes_in_pipe(const struct claim *claim)
+{
+	const uint32_t number = claim->record->pipe[claim->from];
+	int bytes = 0;
+
+	if (number == PIPE_NONE ||
+		ioctl(claim->worker->pipes[number].fd[0], FIONREAD, &bytes) < 0) {
+		return 0;
+	}
+	return bytes > 0 ? (uint32_t)bytes : 0;
+}
+
+/* The byte counts of metrics and access log follow what the kernel says. */
+static void correct_counts(const struct claim *claim)
+{
+	struct worker *worker = claim->worker;
+	struct session_record *record = claim->record;
+	struct listener_counters *listener = worker_listener_counters(worker, record->listener);
+	struct slot_counters *slot = worker_slot_counters(worker, record->slot);
+	const uint64_t before = record->moved[claim->from];
+	const uint64_t more = claim->handed > before ? claim->handed - before : 0;
+
+	record->moved[claim->from] = claim->handed;
+	if (claim->from == SIDE_CLIENT) {
+		counter_add(&listener->received_bytes, more);
+		counter_add(&slot->sent_bytes, more);
+	} else {
+		counter_add(&slot->received_bytes, more);
+		counter_add(&listener->sent_bytes, more);
+	}
+}
+
+/* The journal names this direction, and its check word is right. */
+static bool is_journaled(const struct claim *claim)
+{
+	const struct journal *journal = claim->worker->journal;
+	const uint64_t key = journal_key(claim->index, claim->from);
+
+	return atomic_load_explicit(&journal->key, memory_order_relaxed) == key &&
+		journal->check == journal_check(key, journal->position);
+}
+
+static bool prove_chunk(const struct claim *claim, uint64_t need)
+{
+	const uint32_t number = claim->record->chunk[claim->from];
+	const struct chunk *chunk;
+	uint64_t length;
+
+	if (number == RECORD_NONE || need > CHUNK_BYTES) {
+		return false;
+	}
+	chunk = &claim->worker->chunks[number];
+	length = atomic_load_explicit(&chunk->length, memory_order_relaxed);
+	if (claim->handed < chunk->position || claim->handed - chunk->position > length ||
+		length - (claim->handed - chunk->position) != need) {
+		return false;
+	}
+	claim->direction->held = (uint32_t)need;
+	return true;
+}
+
+/* Caught between recv() and send(): the bytes are still in the receive buffer. */
+static bool prove_buffer(const struct claim *claim, uint64_t need)
+{
+	struct worker *worker = claim->worker;
+	const uint64_t position = worker->journal->position;
+
+	if (!is_journaled(claim) || claim->handed < position || need > CHUNK_BYTES ||
+		claim->consumed - position > RECEIVE_BUFFER_BYTES || !chunk_available(worker)) {
+		return false;
+	}
+	chunk_release(worker, claim->index, claim->from);
+	chunk_fill(worker, claim->index, claim->from, claim->handed,
+		worker->receive_buffer + (claim->handed - position), (uint32_t)need);
+	claim->direction->held = (uint32_t)need;
+	return true;
+}
+
+/* Sent while it was only looked at, and not yet consumed: that is done now. */
+static bool consume_sent(const struct claim *claim, uint64_t excess)
+{
+	const int fd = claim->record->fd[claim->from];
+
+	if (!is_journaled(claim) || claim->consumed < claim->worker->journal->position ||
+		claim->handed - claim->worker->journal->position > RECEIVE_BUFFER_BYTES) {
+		return false;
+	}
+	while (excess > 0) {
+		const ssize_t n = recv(fd, NULL, excess, MSG_DONTWAIT | MSG_TRUNC);
+
+		if (n <= 0) {
+			return false;
+		}
+		excess -= (uint64_t)n;
+	}
+	return true;
+}
+
+/* The destination takes no more: what it was owed is void, the other direction goes on. */
+static void cut(const struct claim *claim)
+{
+	claim->record->flags |=
+		claim->from == SIDE_CLIENT ? RECORD_DISCARD_CLIENT : RECORD_DISCARD_BACKEND;
+	pump_drop(claim->worker, claim->index, claim->from);
+	claim->direction->end = DIRECTION_CUT;
+}
+
+static bool is_discarding(const struct claim *claim)
+{
+	const unsigned flag =
+		claim->from == SIDE_CLIENT ? RECORD_DISCARD_CLIENT : RECORD_DISCARD_BACKEND;
+
+	return (claim->record->flags & flag) != 0;
+}
+
+/* Returns PROVEN or the reason why not; *ret_from is raised where bytes were held. */
+static int prove_direction(const struct claim *claim, enum continued_from *ret_from)
+{
+	const uint32_t in_pipe = bytes_in_pipe(claim);
+	uint64_t need;
+
+	if (is_discarding(claim)) {
+		cut(claim);
+		return PROVEN;
+	}
+	if (claim->destination->closed) {
+		cut(claim);
+		return PROVEN;
+	}
+	correct_counts(claim);
+	claim->direction->held = in_pipe;
+	if (claim->handed > claim->consumed) {
+		return in_pipe == 0 && consume_sent(claim, claim->handed - claim->consumed)
+			? PROVEN
+			: LOST_UNPROVABLE;
+	}
+	need = claim->consumed - claim->handed;
+	if (need == in_pipe) {
+		if (in_pipe > 0) {
+			claim->direction->mode = PUMP_SPLICE;
+			*ret_from = CONTINUED_PIPE;
+		}
+		chunk_release(claim->worker, claim->index, claim->from);
+		return PROVEN;
+	}
+	if (in_pipe > 0) {
+		return LOST_UNPROVABLE; /* never in two places at once */
+	}
+	if (prove_chunk(claim, need)) {
+		*ret_from = CONTINUED_CHUNK;
+		return PROVEN;
+	}
+	if (prove_buffer(claim, need)) {
+		*ret_from = CONTINUED_BUFFER;
+		return PROVEN;
+	}
+	return LOST_UNPROVABLE;
+}
+
+static int prove_streams(struct worker *worker, uint32_t index, enum continued_from *ret_from)
+{
+	struct session_record *record = &worker->records[index];
+	struct session *session = &worker->sessions[index];
+	struct stream_position positions[SIDE_COUNT];
+	int lost = PROVEN;
+
+	for (int side = 0; side < SIDE_COUNT; side++) {
+		if (stream_position_get(record->fd[side], side == SIDE_BACKEND, &positions[side]) <
+			0) {
+			return LOST_DAMAGED;
+		}
+		if (positions[side].reset) {
+			/* Asking has consumed the error: from now on it reads as an orderly end. */
+			session->side[side] |= SIDE_RESET;
+			record->flags |=
+				side == SIDE_CLIENT ? RECORD_RESET_CLIENT : RECORD_RESET_BACKEND;
+		}
+	}
+	for (int from = 0; from < SIDE_COUNT && lost == PROVEN; from++) {
+		const enum side to = other_side((enum side)from);
+		const struct claim claim = {
+			.worker = worker,
+			.index = index,
+			.from = (enum side)from,
+			.record = record,
+			.direction = &session->direction[from],
+			.source = &positions[from],
+			.destination = &positions[to],
+			.consumed = positions[from].consumed -
+				(from == SIDE_CLIENT ? record->preamble[SIDE_CLIENT] : 0U),
+			.handed = positions[to].handed -
+				(to == SIDE_BACKEND ? record->preamble[SIDE_BACKEND] : 0U),
+		};
+
+		lost = prove_direction(&claim, ret_from);
+	}
+	return lost;
+}
+
+/* Bytes go from socket to pipe to socket: user memory holds none, and there is nothing to prove. */
+static void inherit_local(struct worker *worker, uint32_t index, enum continued_from *ret_from)
+{
+	struct session *session = &worker->sessions[index];
+
+	for (int from = 0; from < SIDE_COUNT; from++) {
+		const struct claim claim = {
+			.worker = worker,
+			.index = index,
+			.from = (enum side)from,
+			.record = &worker->records[index],
+			.direction = &session->direction[from],
+		};
+
+		session->direction[from].mode = PUMP_SPLICE;
+		if (is_discarding(&claim)) {
+			cut(&claim);
+			continue;
+		}
+		session->direction[from].held = bytes_in_pipe(&claim);
+		if (session->direction[from].held > 0) {
+			*ret_from = CONTINUED_PIPE;
+		}
+	}
+}
+
+/* The sockets are those that the record means: a number may have been damaged, a cookie not too. */
+static bool are_its_own(const struct session_record *record)
+{
+	for (int side = 0; side < SIDE_COUNT; side++) {
+		const int fd = session_record_fd(record, (enum side)side);
+
+		if (fd >= 0 && record->cookie[side] != 0 &&
+			socket_cookie(fd) != record->cookie[side]) {
+			return false;
+		}
+	}
+	return true;
+}
+
+int adopt_prove(struct worker *worker, uint32_t index, enum continued_from *ret_from)
+{
+	const struct session_record *record = &worker->records[index];
+	struct session *session = &worker->sessions[index];
+
+	*ret_from = CONTINUED_WHOLE;
+	if (!are_its_own(record)) {
+		return LOST_DAMAGED;
+	}
+	if ((record->flags & RECORD_RESET_CLIENT) != 0) {
+		session->side[SIDE_CLIENT] |= SIDE_RESET;
+	}
+	if ((record->flags & RECORD_RESET_BACKEND) != 0) {
+		session->side[SIDE_BACKEND] |= SIDE_RESET;
+	}
+	if ((record->flags & (RECORD_RESETTING | RECORD_LINGERING)) != 0) {
+		return PROVEN;
+	}
+	if (session_record_fd(record, SIDE_CLIENT) < 0 ||
+		session_record_fd(record, SIDE_BACKEND) < 0) {
+		return LOST_DAMAGED;
+	}
+	if ((record->flags & (RECORD_LOCAL_CLIENT | RECORD_LOCAL_BACKEND)) != 0) {
+		inherit_local(worker, index, ret_from);
+		return PROVEN;
+	}
+	return prove_streams(worker, index, ret_from);
+}
