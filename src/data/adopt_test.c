@@ -9,50 +9,11 @@
 #include "data/adopt.h"
 #include "data/rig.h"
 
-enum { BULK_BYTES = 4 * 1024 * 1024 };
+enum { BULK_BYTES = 24 * 1024 * 1024 };
 
 static const struct rig_options plain = {.retries = 2, .backend_count = 1};
 static const struct rig_options local = {
 	.retries = 2, .backend_count = 1, .local_backend = true, .local_client = true};
-
-/* One session between a client and a backend of the test. */
-struct line {
-	struct rig rig;
-	int client;
-	int backend;
-};
-
-static void open_line(struct line *line, const struct rig_options *options)
-{
-	char text[5];
-
-	rig_start(&line->rig, options);
-	line->client = rig_connect(&line->rig);
-	rig_write(line->client, "hello", 5);
-	line->backend = rig_accept(&line->rig, 0);
-	rig_read(line->backend, text, 5);
-	assert_memory_equal(text, "hello", 5);
-	rig_write(line->backend, "world", 5);
-	rig_read(line->client, text, 5);
-	assert_memory_equal(text, "world", 5);
-}
-
-static void close_line(struct line *line)
-{
-	(void)close(line->client);
-	(void)close(line->backend);
-	rig_stop(&line->rig);
-}
-
-static void expect_text(int from, int to, const char *text)
-{
-	char got[64];
-	const size_t length = strlen(text);
-
-	rig_write(from, text, length);
-	rig_read(to, got, length);
-	assert_memory_equal(got, text, length);
-}
 
 static struct session_record *record_of(const struct line *line)
 {
@@ -79,15 +40,18 @@ static void an_idle_session_goes_on(const struct rig_options *options)
 {
 	struct line line;
 
-	open_line(&line, options);
+	line_open(&line, options);
 	for (uint64_t i = 1; i <= 3; i++) {
 		replace(&line);
-		expect_text(line.client, line.backend, "up");
-		expect_text(line.backend, line.client, "down");
+		rig_expect_text(line.client, line.backend, "up");
+		rig_expect_text(line.backend, line.client, "down");
 		assert_int_equal(continued(&line, CONTINUED_WHOLE), i);
 	}
+	for (int i = 0; i < RIG_WAIT_MS && record_of(&line)->attempts != 0; i++) {
+		(void)usleep(1000);
+	}
 	assert_int_equal(record_of(&line)->attempts, 0);
-	close_line(&line);
+	line_close(&line);
 }
 
 static void an_idle_session_goes_on_over_tcp(void **state)
@@ -108,7 +72,7 @@ static void what_came_meanwhile_is_forwarded(void **state)
 	char text[8];
 
 	(void)state;
-	open_line(&line, &plain);
+	line_open(&line, &plain);
 	rig_die(&line.rig);
 	rig_write(line.client, "mean", 4);
 	rig_write(line.backend, "while", 5);
@@ -117,7 +81,7 @@ static void what_came_meanwhile_is_forwarded(void **state)
 	assert_memory_equal(text, "mean", 4);
 	rig_read(line.client, text, 5);
 	assert_memory_equal(text, "while", 5);
-	close_line(&line);
+	line_close(&line);
 }
 
 static void ends_are_found_again(const struct rig_options *options)
@@ -125,13 +89,13 @@ static void ends_are_found_again(const struct rig_options *options)
 	struct line line;
 	struct access_record record;
 
-	open_line(&line, options);
+	line_open(&line, options);
 	assert_int_equal(shutdown(line.client, SHUT_WR), 0);
 	rig_expect_end(line.backend);
 	replace(&line);
-	expect_text(line.backend, line.client, "after the client's end");
+	rig_expect_text(line.backend, line.client, "after the client's end");
 	replace(&line);
-	expect_text(line.backend, line.client, "and again");
+	rig_expect_text(line.backend, line.client, "and again");
 	rig_die(&line.rig);
 	assert_int_equal(shutdown(line.backend, SHUT_WR), 0);
 	rig_succeed(&line.rig);
@@ -140,7 +104,7 @@ static void ends_are_found_again(const struct rig_options *options)
 	assert_int_equal(record.reason, CLOSE_END);
 	assert_int_equal(record.received_bytes, 5);
 	assert_int_equal(record.sent_bytes, 5 + 22 + 9);
-	close_line(&line);
+	line_close(&line);
 }
 
 static void ends_are_found_again_over_tcp(void **state)
@@ -155,20 +119,25 @@ static void ends_are_found_again_over_unix_sockets(void **state)
 	ends_are_found_again(&local);
 }
 
-static void wait_until_blocked(int fd)
+/* Sends until nothing has been taken for a while; returns how much was. */
+static size_t send_until_blocked(int fd, const uint8_t *stream)
 {
-	for (int i = 0; i < RIG_WAIT_MS; i++) {
-		int before = 0;
-		int after = 0;
+	size_t sent = 0;
+	int quiet_ms = 0;
 
-		assert_int_equal(ioctl(fd, FIONREAD, &before), 0);
-		(void)usleep(20000);
-		assert_int_equal(ioctl(fd, FIONREAD, &after), 0);
-		if (before == after && after > 0) {
-			return;
+	while (sent < BULK_BYTES && quiet_ms < 100) {
+		const ssize_t n = send(fd, stream + sent, BULK_BYTES - sent, MSG_DONTWAIT);
+
+		if (n > 0) {
+			sent += (size_t)n;
+			quiet_ms = 0;
+		} else {
+			assert_int_equal(errno, EAGAIN);
+			(void)usleep(1000);
+			quiet_ms++;
 		}
 	}
-	fail_msg("bytes never stopped moving");
+	return sent;
 }
 
 /* Fills everything on the way, dies with it full, and reads it all from the successors. */
@@ -177,7 +146,8 @@ static void blocked_bytes_go_on(const struct rig_options *options, bool down)
 	struct line line;
 	uint8_t *stream = malloc(BULK_BYTES);
 	uint8_t *received = malloc(BULK_BYTES);
-	size_t sent = 0;
+	const int small = 64 * 1024;
+	size_t sent;
 	size_t got = 0;
 	uint64_t held;
 	int from;
@@ -188,19 +158,13 @@ static void blocked_bytes_go_on(const struct rig_options *options, bool down)
 	for (size_t i = 0; i < BULK_BYTES; i++) {
 		stream[i] = (uint8_t)(i * 31 + i / 251);
 	}
-	open_line(&line, options);
+	line_open(&line, options);
 	from = down ? line.backend : line.client;
 	to = down ? line.client : line.backend;
-	while (sent < BULK_BYTES) {
-		const ssize_t n = send(from, stream + sent, BULK_BYTES - sent, MSG_DONTWAIT);
-
-		if (n < 0) {
-			assert_int_equal(errno, EAGAIN);
-			break;
-		}
-		sent += (size_t)n;
-	}
-	wait_until_blocked(to);
+	assert_int_equal(setsockopt(to, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+	sent = send_until_blocked(from, stream);
+	assert_true(sent < BULK_BYTES);
+	replace(&line);
 	while (got < sent || sent < BULK_BYTES) {
 		const ssize_t n = recv(to, received + got, BULK_BYTES / 4, 0);
 
@@ -220,7 +184,7 @@ static void blocked_bytes_go_on(const struct rig_options *options, bool down)
 	assert_int_equal(lost(&line, LOST_UNPROVABLE), 0);
 	free(stream);
 	free(received);
-	close_line(&line);
+	line_close(&line);
 }
 
 static void blocked_bytes_go_on_up_and_down(void **state)
@@ -261,7 +225,7 @@ static void bytes_in_the_receive_buffer_go_on(void **state)
 
 	(void)state;
 	for (size_t sent = 0; sent <= 10; sent += 5) {
-		open_line(&line, &plain);
+		line_open(&line, &plain);
 		rig_die(&line.rig);
 		rig_write(line.client, "0123456789", 10);
 		receive_and_die(&line, 10, sent);
@@ -269,9 +233,10 @@ static void bytes_in_the_receive_buffer_go_on(void **state)
 		rig_read(line.backend, text, 10);
 		assert_memory_equal(text, "0123456789", 10);
 		assert_int_equal(continued(&line, CONTINUED_BUFFER), sent < 10 ? 1 : 0);
-		expect_text(line.client, line.backend, "more");
-		assert_int_equal(record_of(&line)->moved[SIDE_CLIENT], 5 + 10 + 4);
-		close_line(&line);
+		rig_expect_text(line.client, line.backend, "more");
+		rig_wait_counter(
+			&shm_listener_counters(&line.rig.shm, 0, 0)->received_bytes, 5 + 10 + 4);
+		line_close(&line);
 	}
 }
 
@@ -281,7 +246,7 @@ static void a_second_death_in_the_adoption_loses_nothing(void **state)
 	char text[16];
 
 	(void)state;
-	open_line(&line, &plain);
+	line_open(&line, &plain);
 	rig_die(&line.rig);
 	rig_write(line.client, "0123456789", 10);
 	receive_and_die(&line, 10, 3);
@@ -297,8 +262,8 @@ static void a_second_death_in_the_adoption_loses_nothing(void **state)
 	rig_read(line.backend, text, 10);
 	assert_memory_equal(text, "0123456789", 10);
 	assert_int_equal(continued(&line, CONTINUED_CHUNK), 1);
-	expect_text(line.client, line.backend, "more");
-	close_line(&line);
+	rig_expect_text(line.client, line.backend, "more");
+	line_close(&line);
 }
 
 /* Sent what it had only looked at, and died before it was consumed. */
@@ -308,7 +273,7 @@ static void what_was_peeked_and_sent_is_not_sent_twice(void **state)
 	char text[16];
 
 	(void)state;
-	open_line(&line, &plain);
+	line_open(&line, &plain);
 	rig_die(&line.rig);
 	rig_write(line.client, "0123456789", 10);
 	receive_and_die(&line, 2, 2);
@@ -316,8 +281,8 @@ static void what_was_peeked_and_sent_is_not_sent_twice(void **state)
 	rig_succeed(&line.rig);
 	rig_read(line.backend, text, 10);
 	assert_memory_equal(text, "0123456789", 10);
-	expect_text(line.client, line.backend, "more");
-	close_line(&line);
+	rig_expect_text(line.client, line.backend, "more");
+	line_close(&line);
 }
 
 static void bytes_that_nobody_holds_reset_the_session(void **state)
@@ -325,7 +290,7 @@ static void bytes_that_nobody_holds_reset_the_session(void **state)
 	struct line line;
 
 	(void)state;
-	open_line(&line, &plain);
+	line_open(&line, &plain);
 	rig_die(&line.rig);
 	rig_write(line.client, "0123456789", 10);
 	receive_and_die(&line, 10, 4);
@@ -333,90 +298,7 @@ static void bytes_that_nobody_holds_reset_the_session(void **state)
 	rig_succeed(&line.rig);
 	rig_expect_reset(line.client);
 	rig_wait_counter(&line.rig.shm.worker_states[0].lost[LOST_UNPROVABLE], 1);
-	close_line(&line);
-}
-
-static void a_session_that_connects_is_connected_again(void **state)
-{
-	struct line line;
-	struct session_record *record;
-	char text[16];
-
-	(void)state;
-	open_line(&line, &plain);
-	record = record_of(&line);
-	rig_die(&line.rig);
-	/* As if nothing had been consumed yet, and the connect under way. */
-	rig_write(line.client, "request", 7);
-	record->state = RECORD_CONNECTING;
-	record->check = session_record_check_client(record, 0);
-	rig_succeed(&line.rig);
-	rig_expect_reset(line.backend); /* the socket of that try belongs to nothing */
-	(void)close(line.backend);
-	line.backend = rig_accept(&line.rig, 0);
-	rig_read(line.backend, text, 7);
-	assert_memory_equal(text, "request", 7);
-	assert_int_equal(continued(&line, CONTINUED_CONNECTING), 1);
-	close_line(&line);
-}
-
-static void a_client_that_was_just_accepted_is_served(const struct rig_options *options)
-{
-	struct line line;
-	char text[16];
-	int client;
-	int backend;
-	int accepted;
-
-	open_line(&line, options);
-	rig_die(&line.rig);
-	client = rig_connect(&line.rig);
-	line.rig.kept[line.rig.kept_count] = client;
-	line.rig.kept_count++;
-	rig_write(client, "first words", 11);
-	accepted = accept4(shm_listen_record(&line.rig.shm, 0, 0)->fd, NULL, NULL, SOCK_NONBLOCK);
-	assert_true(accepted >= 0);
-	rig_succeed(&line.rig);
-	backend = rig_accept(&line.rig, 0);
-	rig_read(backend, text, 11);
-	assert_memory_equal(text, "first words", 11);
-	assert_int_equal(continued(&line, CONTINUED_ACCEPTED), 1);
-	expect_text(line.client, line.backend, "the other one goes on");
-	(void)close(client);
-	(void)close(backend);
-	close_line(&line);
-}
-
-static void a_client_that_was_just_accepted_is_served_over_tcp(void **state)
-{
-	(void)state;
-	a_client_that_was_just_accepted_is_served(&plain);
-}
-
-static void a_client_that_was_just_accepted_is_served_over_unix_sockets(void **state)
-{
-	(void)state;
-	a_client_that_was_just_accepted_is_served(&local);
-}
-
-static void clients_in_the_queue_wait(void **state)
-{
-	struct line line;
-	int client;
-	int backend;
-
-	(void)state;
-	open_line(&line, &plain);
-	rig_die(&line.rig);
-	client = rig_connect(&line.rig);
-	line.rig.kept[line.rig.kept_count] = client;
-	line.rig.kept_count++;
-	rig_succeed(&line.rig);
-	backend = rig_accept(&line.rig, 0);
-	expect_text(client, backend, "here");
-	(void)close(client);
-	(void)close(backend);
-	close_line(&line);
+	line_close(&line);
 }
 
 /* The worker had read the reset: a second look would find an orderly end. */
@@ -426,7 +308,7 @@ static void a_reset_that_was_read_stays_one(void **state)
 	uint8_t byte;
 
 	(void)state;
-	open_line(&line, &plain);
+	line_open(&line, &plain);
 	rig_die(&line.rig);
 	rig_reset(line.client);
 	for (int i = 0; i < RIG_WAIT_MS; i++) {
@@ -439,7 +321,7 @@ static void a_reset_that_was_read_stays_one(void **state)
 	rig_succeed(&line.rig);
 	rig_expect_reset(line.backend);
 	line.client = dup(line.backend); /* so that it can be closed again */
-	close_line(&line);
+	line_close(&line);
 }
 
 static void what_came_before_a_reset_is_delivered(void **state)
@@ -448,7 +330,7 @@ static void what_came_before_a_reset_is_delivered(void **state)
 	char text[8];
 
 	(void)state;
-	open_line(&line, &plain);
+	line_open(&line, &plain);
 	rig_die(&line.rig);
 	rig_write(line.client, "last", 4);
 	rig_reset(line.client);
@@ -457,53 +339,7 @@ static void what_came_before_a_reset_is_delivered(void **state)
 	assert_memory_equal(text, "last", 4);
 	rig_expect_reset(line.backend);
 	line.client = dup(line.backend);
-	close_line(&line);
-}
-
-static void a_damaged_record_costs_its_session_alone(void **state)
-{
-	struct line line;
-	int client;
-	int backend;
-
-	(void)state;
-	open_line(&line, &plain);
-	client = rig_connect(&line.rig);
-	backend = rig_accept(&line.rig, 0);
-	expect_text(client, backend, "the second session");
-	rig_die(&line.rig);
-	record_of(&line)->fd[SIDE_BACKEND] = shm_record(&line.rig.shm, 0, 1)->fd[SIDE_BACKEND];
-	rig_succeed(&line.rig);
-	rig_expect_reset(line.client);
-	rig_expect_reset(line.backend);
-	expect_text(client, backend, "goes on");
-	expect_text(backend, client, "both ways");
-	assert_int_equal(lost(&line, LOST_DAMAGED), 1);
-	(void)close(client);
-	(void)close(backend);
-	close_line(&line);
-}
-
-static void a_copied_record_joins_nobody(void **state)
-{
-	struct line line;
-	int client;
-	int backend;
-
-	(void)state;
-	open_line(&line, &plain);
-	client = rig_connect(&line.rig);
-	backend = rig_accept(&line.rig, 0);
-	expect_text(client, backend, "the second session");
-	rig_die(&line.rig);
-	memcpy(shm_record(&line.rig.shm, 0, 1), record_of(&line), sizeof(struct session_record));
-	rig_succeed(&line.rig);
-	rig_expect_reset(client);
-	rig_expect_reset(backend);
-	expect_text(line.client, line.backend, "the first one is whole");
-	(void)close(client);
-	(void)close(backend);
-	close_line(&line);
+	line_close(&line);
 }
 
 static void a_session_that_kills_is_not_adopted_again(void **state)
@@ -511,41 +347,14 @@ static void a_session_that_kills_is_not_adopted_again(void **state)
 	struct line line;
 
 	(void)state;
-	open_line(&line, &plain);
+	line_open(&line, &plain);
 	rig_die(&line.rig);
 	record_of(&line)->attempts = 2;
 	rig_succeed(&line.rig);
 	rig_expect_reset(line.client);
 	rig_expect_reset(line.backend);
 	assert_int_equal(lost(&line, LOST_REPEATED), 1);
-	close_line(&line);
-}
-
-static void a_session_that_was_being_closed_is_closed(void **state)
-{
-	struct line line;
-	struct session_record *record;
-
-	(void)state;
-	open_line(&line, &plain);
-	record = record_of(&line);
-	rig_die(&line.rig);
-	rig_write(record->fd[SIDE_CLIENT], "last words", 10);
-	record->by = CLOSED_BY_BACKEND;
-	record->reason = CLOSE_END;
-	record->state = RECORD_CLOSING;
-	rig_succeed(&line.rig);
-	{
-		char text[10];
-
-		rig_read(line.client, text, 10);
-	}
-	rig_expect_end(line.client); /* orderly: a reset would destroy what is in flight */
-	rig_expect_end(line.backend);
-	assert_int_equal(
-		shm_pool_counters(&line.rig.shm, 0, 0)->closed[CLOSED_BY_BACKEND][CLOSE_END], 1);
-	assert_int_equal(shm_sessions(&line.rig.shm), 0);
-	close_line(&line);
+	line_close(&line);
 }
 
 static void counters_are_made_right(void **state)
@@ -555,7 +364,7 @@ static void counters_are_made_right(void **state)
 	struct listener_counters *listener;
 
 	(void)state;
-	open_line(&line, &plain);
+	line_open(&line, &plain);
 	slot = shm_slot_counters(&line.rig.shm, 0, 0);
 	listener = shm_listener_counters(&line.rig.shm, 0, 0);
 	rig_die(&line.rig);
@@ -569,13 +378,13 @@ static void counters_are_made_right(void **state)
 
 		rig_read(line.backend, text, 10);
 	}
-	expect_text(line.client, line.backend, "more");
+	rig_expect_text(line.client, line.backend, "more");
 	rig_wait_counter(&listener->received_bytes, 5 + 10 + 4);
 	assert_int_equal(counter_get(&slot->sent_bytes), 5 + 10 + 4);
 	assert_int_equal(shm_slot_sessions(&line.rig.shm, 0), 1);
 	assert_int_equal(shm_listener_claims(&line.rig.shm, 0), 0);
 	assert_int_equal(shm_sessions(&line.rig.shm), 1);
-	close_line(&line);
+	line_close(&line);
 }
 
 int main(void)
@@ -592,16 +401,9 @@ int main(void)
 		cmocka_unit_test(a_second_death_in_the_adoption_loses_nothing),
 		cmocka_unit_test(what_was_peeked_and_sent_is_not_sent_twice),
 		cmocka_unit_test(bytes_that_nobody_holds_reset_the_session),
-		cmocka_unit_test(a_session_that_connects_is_connected_again),
-		cmocka_unit_test(a_client_that_was_just_accepted_is_served_over_tcp),
-		cmocka_unit_test(a_client_that_was_just_accepted_is_served_over_unix_sockets),
-		cmocka_unit_test(clients_in_the_queue_wait),
 		cmocka_unit_test(a_reset_that_was_read_stays_one),
 		cmocka_unit_test(what_came_before_a_reset_is_delivered),
-		cmocka_unit_test(a_damaged_record_costs_its_session_alone),
-		cmocka_unit_test(a_copied_record_joins_nobody),
 		cmocka_unit_test(a_session_that_kills_is_not_adopted_again),
-		cmocka_unit_test(a_session_that_was_being_closed_is_closed),
 		cmocka_unit_test(counters_are_made_right),
 	};
 

@@ -408,3 +408,35 @@ struct access_record rig_wait_access(const struct rig *rig)
 	fail_msg("no session has ended");
 	return record;
 }
+
+void line_open(struct line *line, const struct rig_options *options)
+{
+	char text[5];
+
+	rig_start(&line->rig, options);
+	line->client = rig_connect(&line->rig);
+	rig_write(line->client, "hello", 5);
+	line->backend = rig_accept(&line->rig, 0);
+	rig_read(line->backend, text, 5);
+	assert_memory_equal(text, "hello", 5);
+	rig_write(line->backend, "world", 5);
+	rig_read(line->client, text, 5);
+	assert_memory_equal(text, "world", 5);
+}
+
+void line_close(struct line *line)
+{
+	(void)close(line->client);
+	(void)close(line->backend);
+	rig_stop(&line->rig);
+}
+
+void rig_expect_text(int from, int to, const char *text)
+{
+	char got[64];
+	const size_t length = strlen(text);
+
+	rig_write(from, text, length);
+	rig_read(to, got, length);
+	assert_memory_equal(got, text, length);
+}

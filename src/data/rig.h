@@ -73,6 +73,19 @@ int rig_accept(const struct rig *rig, uint32_t index);
 void rig_backend_down(struct rig *rig, uint32_t index);
 void rig_backend_up(struct rig *rig, uint32_t index);
 
+/* A rig with one session, over which a few bytes went both ways. */
+struct line {
+	struct rig rig;
+	int client;
+	int backend;
+};
+
+void line_open(struct line *line, const struct rig_options *options);
+void line_close(struct line *line);
+
+/* Sends the text, and expects it at the other end. */
+void rig_expect_text(int from, int to, const char *text);
+
 void rig_write(int fd, const void *bytes, size_t length);
 
 /* Reads exactly so many bytes. */

@@ -1,0 +1,197 @@
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/testing.h"
+#include "data/claims.h"
+#include "data/rig.h"
+
+static const struct rig_options plain = {.retries = 2, .backend_count = 1};
+static const struct rig_options local = {
+	.retries = 2, .backend_count = 1, .local_backend = true, .local_client = true};
+
+static struct session_record *record_of(const struct line *line)
+{
+	return shm_record(&line->rig.shm, 0, 0);
+}
+
+static uint64_t continued(const struct line *line, enum continued_from from)
+{
+	return counter_get(&line->rig.shm.worker_states[0].continued[from]);
+}
+
+static uint64_t lost(const struct line *line, enum lost_reason reason)
+{
+	return counter_get(&line->rig.shm.worker_states[0].lost[reason]);
+}
+
+static void a_session_that_connects_is_connected_again(void **state)
+{
+	struct line line;
+	struct session_record *record;
+	char text[16];
+
+	(void)state;
+	line_open(&line, &plain);
+	record = record_of(&line);
+	rig_die(&line.rig);
+	/* As if nothing had been consumed yet, and the connect under way. */
+	rig_write(line.client, "request", 7);
+	record->state = RECORD_CONNECTING;
+	record->check = session_record_check_client(record, 0);
+	rig_succeed(&line.rig);
+	rig_expect_reset(line.backend); /* the socket of that try belongs to nothing */
+	(void)close(line.backend);
+	line.backend = rig_accept(&line.rig, 0);
+	rig_read(line.backend, text, 7);
+	assert_memory_equal(text, "request", 7);
+	assert_int_equal(continued(&line, CONTINUED_CONNECTING), 1);
+	line_close(&line);
+}
+
+static void a_client_that_was_just_accepted_is_served(const struct rig_options *options)
+{
+	struct line line;
+	char text[16];
+	int client;
+	int backend;
+	int accepted;
+
+	line_open(&line, options);
+	rig_die(&line.rig);
+	client = rig_connect(&line.rig);
+	line.rig.kept[line.rig.kept_count] = client;
+	line.rig.kept_count++;
+	rig_write(client, "first words", 11);
+	accepted = accept4(shm_listen_record(&line.rig.shm, 0, 0)->fd, NULL, NULL, SOCK_NONBLOCK);
+	assert_true(accepted >= 0);
+	rig_succeed(&line.rig);
+	backend = rig_accept(&line.rig, 0);
+	rig_read(backend, text, 11);
+	assert_memory_equal(text, "first words", 11);
+	assert_int_equal(continued(&line, CONTINUED_ACCEPTED), 1);
+	rig_expect_text(line.client, line.backend, "the other one goes on");
+	(void)close(client);
+	(void)close(backend);
+	line_close(&line);
+}
+
+static void a_client_that_was_just_accepted_is_served_over_tcp(void **state)
+{
+	(void)state;
+	a_client_that_was_just_accepted_is_served(&plain);
+}
+
+static void a_client_that_was_just_accepted_is_served_over_unix_sockets(void **state)
+{
+	(void)state;
+	a_client_that_was_just_accepted_is_served(&local);
+}
+
+static void clients_in_the_queue_wait(void **state)
+{
+	struct line line;
+	int client;
+	int backend;
+
+	(void)state;
+	line_open(&line, &plain);
+	rig_die(&line.rig);
+	client = rig_connect(&line.rig);
+	line.rig.kept[line.rig.kept_count] = client;
+	line.rig.kept_count++;
+	rig_succeed(&line.rig);
+	backend = rig_accept(&line.rig, 0);
+	rig_expect_text(client, backend, "here");
+	(void)close(client);
+	(void)close(backend);
+	line_close(&line);
+}
+
+static void a_damaged_record_costs_its_session_alone(void **state)
+{
+	struct line line;
+	int client;
+	int backend;
+
+	(void)state;
+	line_open(&line, &plain);
+	client = rig_connect(&line.rig);
+	backend = rig_accept(&line.rig, 0);
+	rig_expect_text(client, backend, "the second session");
+	rig_die(&line.rig);
+	record_of(&line)->fd[SIDE_BACKEND] = shm_record(&line.rig.shm, 0, 1)->fd[SIDE_BACKEND];
+	rig_succeed(&line.rig);
+	rig_expect_reset(line.client);
+	rig_expect_reset(line.backend);
+	rig_expect_text(client, backend, "goes on");
+	rig_expect_text(backend, client, "both ways");
+	assert_int_equal(lost(&line, LOST_DAMAGED), 1);
+	(void)close(client);
+	(void)close(backend);
+	line_close(&line);
+}
+
+static void a_copied_record_joins_nobody(void **state)
+{
+	struct line line;
+	int client;
+	int backend;
+
+	(void)state;
+	line_open(&line, &plain);
+	client = rig_connect(&line.rig);
+	backend = rig_accept(&line.rig, 0);
+	rig_expect_text(client, backend, "the second session");
+	rig_die(&line.rig);
+	memcpy(shm_record(&line.rig.shm, 0, 1), record_of(&line), sizeof(struct session_record));
+	rig_succeed(&line.rig);
+	rig_expect_reset(client);
+	rig_expect_reset(backend);
+	rig_expect_text(line.client, line.backend, "the first one is whole");
+	(void)close(client);
+	(void)close(backend);
+	line_close(&line);
+}
+
+static void a_session_that_was_being_closed_is_closed(void **state)
+{
+	struct line line;
+	struct session_record *record;
+
+	(void)state;
+	line_open(&line, &plain);
+	record = record_of(&line);
+	rig_die(&line.rig);
+	rig_write(record->fd[SIDE_CLIENT], "last words", 10);
+	record->by = CLOSED_BY_BACKEND;
+	record->reason = CLOSE_END;
+	record->state = RECORD_CLOSING;
+	rig_succeed(&line.rig);
+	{
+		char text[10];
+
+		rig_read(line.client, text, 10);
+	}
+	rig_expect_end(line.client); /* orderly: a reset would destroy what is in flight */
+	rig_expect_end(line.backend);
+	assert_int_equal(
+		shm_pool_counters(&line.rig.shm, 0, 0)->closed[CLOSED_BY_BACKEND][CLOSE_END], 1);
+	assert_int_equal(shm_sessions(&line.rig.shm), 0);
+	line_close(&line);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_session_that_connects_is_connected_again),
+		cmocka_unit_test(a_client_that_was_just_accepted_is_served_over_tcp),
+		cmocka_unit_test(a_client_that_was_just_accepted_is_served_over_unix_sockets),
+		cmocka_unit_test(clients_in_the_queue_wait),
+		cmocka_unit_test(a_damaged_record_costs_its_session_alone),
+		cmocka_unit_test(a_copied_record_joins_nobody),
+		cmocka_unit_test(a_session_that_was_being_closed_is_closed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
