@@ -9,7 +9,7 @@
 #include "data/adopt.h"
 #include "data/rig.h"
 
-enum { BULK_BYTES = 24 * 1024 * 1024 };
+enum { BULK_BYTES = 8 * 1024 * 1024 };
 
 static const struct rig_options plain = {.retries = 2, .backend_count = 1};
 static const struct rig_options local = {
@@ -119,6 +119,14 @@ static void ends_are_found_again_over_unix_sockets(void **state)
 	ends_are_found_again(&local);
 }
 
+static void limit_buffers(int fd)
+{
+	const int bytes = 64 * 1024;
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes), 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes), 0);
+}
+
 /* Sends until nothing has been taken for a while; returns how much was. */
 static size_t send_until_blocked(int fd, const uint8_t *stream)
 {
@@ -146,7 +154,6 @@ static void blocked_bytes_go_on(const struct rig_options *options, bool down)
 	struct line line;
 	uint8_t *stream = malloc(BULK_BYTES);
 	uint8_t *received = malloc(BULK_BYTES);
-	const int small = 64 * 1024;
 	size_t sent;
 	size_t got = 0;
 	uint64_t held;
@@ -161,7 +168,9 @@ static void blocked_bytes_go_on(const struct rig_options *options, bool down)
 	line_open(&line, options);
 	from = down ? line.backend : line.client;
 	to = down ? line.client : line.backend;
-	assert_int_equal(setsockopt(to, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+	limit_buffers(to);
+	limit_buffers(record_of(&line)->fd[SIDE_CLIENT]);
+	limit_buffers(record_of(&line)->fd[SIDE_BACKEND]);
 	sent = send_until_blocked(from, stream);
 	assert_true(sent < BULK_BYTES);
 	replace(&line);
