@@ -250,7 +250,7 @@ static void counts_what_was_consumed_and_handed_over(void **state)
 {
 	const int listeners[] = {open_listener(AF_INET, 0), open_listener(AF_INET6, 0),
 		open_listener(AF_INET, 4096), open_listener(AF_INET6, 4096)};
-	const char *text = getenv("SEED");
+	const char *text = getenv("SEED"); /* NOLINT(concurrency-mt-unsafe): one thread */
 	const uint64_t seed = text == NULL ? 1 : strtoull(text, NULL, 0);
 	struct rng rng;
 	int pipe_ends[2];

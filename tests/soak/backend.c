@@ -74,7 +74,7 @@ static void accept_all(struct backend *backend, int listener)
 		} else if (errno != EINTR && errno != ECONNABORTED) {
 			if (errno != EAGAIN) {
 				tally_error(backend->stage.tally, SIDE_BACKEND, COUNT_LOCAL,
-					CLASS_COUNT, 0, "accept: %s", strerror(errno));
+					CLASS_COUNT, 0, "accept: %s", strerrordesc_np(errno));
 			}
 			return;
 		}
@@ -379,7 +379,7 @@ int backend_run(const struct backend_setup *setup)
 
 	(void)sigemptyset(&signals);
 	(void)sigaddset(&signals, SIGTERM);
-	(void)sigprocmask(SIG_BLOCK, &signals, NULL);
+	(void)sigprocmask(SIG_BLOCK, &signals, NULL); /* NOLINT(concurrency-mt-unsafe) */
 	backend.signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
 	backend.seen = calloc(SESSIONS_SEEN / 8, 1);
 	ready = stage_init(stage, SIDE_BACKEND, setup->tally, setup->capacity, setup->seed) &&
@@ -392,7 +392,8 @@ int backend_run(const struct backend_setup *setup)
 		stage->now_ns = clock_monotonic_ns();
 		run(&backend);
 	} else {
-		(void)fprintf(stderr, "torture: the backend cannot start: %s\n", strerror(errno));
+		(void)fprintf(
+			stderr, "torture: the backend cannot start: %s\n", strerrordesc_np(errno));
 	}
 	stage_free(stage);
 	free(backend.seen);

@@ -92,7 +92,7 @@ static int start_connect(struct client *client, enum session_class class, uint32
 
 	if (fd < 0) {
 		tally_error(setup->tally, SIDE_CLIENT, COUNT_LOCAL, class, session, "socket: %s",
-			strerror(errno));
+			strerrordesc_np(errno));
 		return -1;
 	}
 	if (family != AF_UNIX) {
@@ -111,7 +111,7 @@ static int start_connect(struct client *client, enum session_class class, uint32
 		error == ECONNREFUSED            ? COUNT_REFUSED
 			: error == EADDRNOTAVAIL ? COUNT_LOCAL
 						 : COUNT_UNREACHED,
-		class, session, "connect: %s", strerror(error));
+		class, session, "connect: %s", strerrordesc_np(error));
 	return -1;
 }
 
@@ -237,7 +237,7 @@ static bool on_connect_event(struct client *client, struct peer *peer, uint32_t 
 	if (error != 0) {
 		tally_error(client->stage.tally, SIDE_CLIENT,
 			error == ECONNREFUSED ? COUNT_REFUSED : COUNT_UNREACHED, class_of(peer),
-			peer->session, "connect: %s", strerror(error));
+			peer->session, "connect: %s", strerrordesc_np(error));
 		forget(client, peer, true);
 		return true;
 	}
@@ -479,7 +479,7 @@ static bool watch_signals(struct client *client)
 	(void)sigaddset(&signals, SIGTERM);
 	(void)sigaddset(&signals, SIGINT);
 	(void)sigaddset(&signals, SIGUSR1);
-	(void)sigprocmask(SIG_BLOCK, &signals, NULL);
+	(void)sigprocmask(SIG_BLOCK, &signals, NULL); /* NOLINT(concurrency-mt-unsafe) */
 	client->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
 	return client->signal_fd >= 0 &&
 		epoll_ctl(client->stage.epoll_fd, EPOLL_CTL_ADD, client->signal_fd, &event) == 0;

@@ -2,7 +2,7 @@
  * One direction of a torture session at one of its ends: what is still to be sent, or what has
  * come and whether it was right. Prefix (greeting or hello), pattern, end mark, FIN.
  *
- * A flow belongs to its session; the descriptor is the session's.
+ * Owner: its peer, which has the descriptor, too. Threads: the one of its process.
  */
 #pragma once
 

@@ -22,7 +22,7 @@ bool stage_init(
 	rng_init(&stage->rng, seed);
 	stage->peers = calloc(capacity, sizeof stage->peers[0]);
 	if (stage->epoll_fd < 0 || stage->peers == NULL || !heap_init(&stage->heap, capacity)) {
-		(void)fprintf(stderr, "torture: %s\n", strerror(errno));
+		(void)fprintf(stderr, "torture: %s\n", strerrordesc_np(errno));
 		return false;
 	}
 	return true;
@@ -235,7 +235,7 @@ void peer_blame(struct stage *stage, const struct peer *peer, enum peer_news new
 			"in %" PRIu64 " (tail %u), out %" PRIu64 " of %" PRIu64 "%s, %s",
 			peer->in.position, peer->in.tail_length, peer->out.position,
 			peer->out.target, peer->out.finished ? " and FIN" : "",
-			news == NEWS_CUT ? "end" : strerror(peer->errno_of));
+			news == NEWS_CUT ? "end" : strerrordesc_np(peer->errno_of));
 	}
 }
 

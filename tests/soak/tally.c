@@ -67,6 +67,7 @@ void tally_error(struct tally *tally, enum side side, enum count count, enum ses
 		return;
 	}
 	va_start(arguments, format);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is not */
 	(void)vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
 	printf("{\"event\":\"error\",\"side\":\"%s\",\"error\":\"%s\",\"class\":\"%s\","

@@ -207,6 +207,7 @@ static bool parse(int argc, char **argv, struct setup *setup)
 		options[5 + i] =
 			(struct option){.name = numbers[i].name, .has_arg = required_argument};
 	}
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
 	while ((found = getopt_long(argc, argv, "", options, &index)) == 0) {
 		if (!apply(setup, options[index].name, optarg)) {
 			(void)fprintf(stderr, "torture: --%s: \"%s\" will not do\n",
@@ -288,7 +289,7 @@ int main(int argc, char **argv)
 	}
 	setup.client.backend = start_backend(&setup);
 	if (setup.client.backend < 0) {
-		(void)fprintf(stderr, "torture: fork: %s\n", strerror(errno));
+		(void)fprintf(stderr, "torture: fork: %s\n", strerrordesc_np(errno));
 		return EXIT_UNABLE;
 	}
 	close_listeners(&setup);
