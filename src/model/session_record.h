@@ -19,8 +19,10 @@
 #include <stdint.h>
 
 #include "base/array.h"
+#include "model/alternate.h"
 
-enum { RECORD_VERSION = 1 };
+/* Of all records in shared memory: docs/survival.md says when it is counted up. */
+enum { RECORD_VERSION = ONLY_STANDARD(1) ONLY_ALTERNATE(1001) };
 
 enum record_state {
 	RECORD_FREE = 0,
@@ -52,12 +54,13 @@ static const uint16_t PIPE_NONE = UINT16_MAX;
 struct session_record {
 	_Alignas(CACHE_LINE) _Atomic uint32_t state; /* enum record_state; stored last */
 	uint32_t generation;                         /* of the index: also in the epoll data */
-	uint64_t check;                              /* see session_record_valid() */
-	int32_t fd[SIDE_COUNT];                      /* -1: none */
+	ONLY_ALTERNATE(uint32_t mark; uint32_t slot;)
+	uint64_t check;              /* see session_record_valid() */
+	int32_t fd[SIDE_COUNT];      /* -1: none */
 	uint64_t cookie[SIDE_COUNT]; /* SO_COOKIE; 0 until the session is a second old */
 	uint32_t listener;
 	uint32_t pool;
-	uint32_t slot;
+	ONLY_STANDARD(uint32_t slot;)
 	uint16_t flags;             /* enum record_flag */
 	uint8_t attempts;           /* how often it has been adopted and not yet pumped */
 	uint8_t tries;              /* connects that were begun */
@@ -113,13 +116,15 @@ uint64_t journal_check(uint64_t key, uint64_t position);
 
 /* A chunk's header; its bytes lie elsewhere in the mapping (shm_chunk_bytes()). */
 struct chunk {
+	ONLY_ALTERNATE(uint32_t owner;)
 	uint64_t position; /* in its direction, of the chunk's first byte */
 	_Atomic uint32_t length;
-	uint32_t owner; /* session index << 1 | side, or RECORD_NONE */
+	ONLY_STANDARD(uint32_t owner;) /* session index << 1 | side, or RECORD_NONE */
 };
 
 /* A pipe's two ends; they survive the worker with the bytes in them. */
 struct pipe_record {
-	int32_t fd[2];  /* read end, write end; -1: none */
-	uint32_t owner; /* session index << 1 | side, or RECORD_NONE */
+	ONLY_ALTERNATE(uint32_t owner;)
+	int32_t fd[2];                 /* read end, write end; -1: none */
+	ONLY_STANDARD(uint32_t owner;) /* session index << 1 | side, or RECORD_NONE */
 };

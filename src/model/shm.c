@@ -6,89 +6,36 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "model/convert.h"
+#include "model/shm_layout.h"
 
-enum { SHM_MAGIC = 0x4c4f424c, PART_ALIGNMENT = 4096 };
-
-/* One part of the mapping: where its pointer is kept in struct shm, and how large it is. */
-struct part {
-	size_t member; /* offset of the pointer in struct shm */
-	size_t bytes;
-};
-
-enum { PART_COUNT = 19 };
-
-static void list_parts(const struct shm *shm, struct part parts[static PART_COUNT])
+/* Maps the whole of the file behind shm->fd. */
+static int map_memory(struct shm *shm, const struct layout *layout, struct error *err)
 {
-	const size_t workers = shm->workers;
-	const size_t records = workers * shm->sessions_per_worker;
-	const struct part all[PART_COUNT] = {
-		{offsetof(struct shm, header), sizeof *shm->header},
-		{offsetof(struct shm, config_text), sizeof *shm->config_text},
-		{offsetof(struct shm, listeners), sizeof *shm->listeners * LISTENERS_MAX},
-		{offsetof(struct shm, pools), sizeof *shm->pools * POOLS_MAX},
-		{offsetof(struct shm, slots), sizeof *shm->slots * SLOTS_MAX},
-		{offsetof(struct shm, events), sizeof *shm->events},
-		{offsetof(struct shm, worker_states), sizeof *shm->worker_states * workers},
-		{offsetof(struct shm, evidence), sizeof *shm->evidence * workers},
-		{offsetof(struct shm, commands), sizeof *shm->commands * workers},
-		{offsetof(struct shm, listener_counters),
-			sizeof *shm->listener_counters * LISTENERS_MAX * workers},
-		{offsetof(struct shm, pool_counters),
-			sizeof *shm->pool_counters * POOLS_MAX * workers},
-		{offsetof(struct shm, slot_counters),
-			sizeof *shm->slot_counters * SLOTS_MAX * workers},
-		{offsetof(struct shm, listen_records),
-			sizeof *shm->listen_records * LISTEN_SOCKETS_MAX * workers},
-		{offsetof(struct shm, records), sizeof *shm->records * records},
-		{offsetof(struct shm, journals), sizeof *shm->journals * workers},
-		{offsetof(struct shm, pipes), sizeof *shm->pipes * PIPES_PER_WORKER * workers},
-		{offsetof(struct shm, chunks), sizeof *shm->chunks * CHUNKS_PER_WORKER * workers},
-		{offsetof(struct shm, receive_buffers), (size_t)RECEIVE_BUFFER_BYTES * workers},
-		{offsetof(struct shm, chunk_bytes),
-			(size_t)CHUNK_BYTES * CHUNKS_PER_WORKER * workers},
+	void *base = mmap(
+		NULL, shm->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, shm->fd, 0);
+
+	if (base == MAP_FAILED) {
+		return error_set(err, errno, "cannot map %zu bytes of shared memory", shm->bytes);
+	}
+	(void)madvise(base, shm->bytes, MADV_DONTDUMP); /* a core of it would only take time */
+	shm_place(shm, base, layout);
+	return 0;
+}
+
+static int create_memory(const struct layout *layout, struct shm *ret_shm, struct error *err)
+{
+	struct shm shm = {
+		.workers = layout->head.workers,
+		.sessions_per_worker = layout->head.sessions_per_worker,
+		.bytes = layout->head.bytes,
 	};
-
-	memcpy(parts, all, sizeof all);
-}
-
-static size_t round_up(size_t bytes)
-{
-	return (bytes + PART_ALIGNMENT - 1) / PART_ALIGNMENT * PART_ALIGNMENT;
-}
-
-static size_t total_bytes(const struct part parts[static PART_COUNT])
-{
-	size_t bytes = 0;
-
-	for (size_t i = 0; i < PART_COUNT; i++) {
-		bytes += round_up(parts[i].bytes);
-	}
-	return bytes;
-}
-
-static void place_parts(struct shm *shm, uint8_t *base, const struct part parts[static PART_COUNT])
-{
-	for (size_t i = 0; i < PART_COUNT; i++) {
-		memcpy((uint8_t *)shm + parts[i].member, &base, sizeof base);
-		base += round_up(parts[i].bytes);
-	}
-}
-
-int shm_create(uint32_t workers, uint32_t sessions, struct shm *ret_shm, struct error *err)
-{
-	struct shm shm = {.workers = workers, .sessions_per_worker = sessions};
-	struct part parts[PART_COUNT];
-	void *base;
 	int r;
 
-	assert(workers >= 1 && workers <= WORKERS_MAX);
-	assert(sessions >= 1 && sessions <= SESSIONS_MAX);
-
-	list_parts(&shm, parts);
-	shm.bytes = total_bytes(parts);
 	shm.fd = memfd_create("loble", MFD_ALLOW_SEALING);
 	if (shm.fd < 0) {
 		return error_set(err, errno, "cannot make shared memory");
@@ -101,25 +48,157 @@ int shm_create(uint32_t workers, uint32_t sessions, struct shm *ret_shm, struct 
 		r = error_set(err, errno, "cannot seal the shared memory");
 		goto fail_close;
 	}
-	base = mmap(NULL, shm.bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, shm.fd, 0);
-	if (base == MAP_FAILED) {
-		r = error_set(err, errno, "cannot map %zu bytes of shared memory", shm.bytes);
+	r = map_memory(&shm, layout, err);
+	if (r < 0) {
 		goto fail_close;
 	}
-	(void)madvise(base, shm.bytes, MADV_DONTDUMP); /* a core of it would only take time */
-
-	place_parts(&shm, base, parts);
-	shm.header->magic = SHM_MAGIC;
-	shm.header->version = RECORD_VERSION;
-	shm.header->bytes = shm.bytes;
-	shm.header->workers = workers;
-	shm.header->sessions_per_worker = sessions;
+	layout_write(layout, shm.header);
 	*ret_shm = shm;
 	return 0;
 
 fail_close:
 	(void)close(shm.fd);
 	return r;
+}
+
+int shm_create(uint32_t workers, uint32_t sessions, struct shm *ret_shm, struct error *err)
+{
+	struct layout layout;
+
+	assert(workers >= 1 && workers <= WORKERS_MAX);
+	assert(sessions >= 1 && sessions <= SESSIONS_MAX);
+
+	shm_layout(workers, sessions, &layout);
+	return create_memory(&layout, ret_shm, err);
+}
+
+/* Another memory, as it was found. */
+struct found {
+	void *memory;
+	size_t bytes;
+	struct layout layout;
+	struct layout mine; /* what this program would have made in its place */
+};
+
+/* Who could shrink the file could end this process with SIGBUS. */
+static int check_file(int fd, size_t *ret_bytes, struct error *err)
+{
+	const int seals = fcntl(fd, F_GET_SEALS);
+	struct stat status;
+
+	if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) {
+		return error_say(err, EPROTO, "descriptor %d is no shared memory of loble", fd);
+	}
+	if (fstat(fd, &status) < 0) {
+		return error_set(err, errno, "cannot look at descriptor %d", fd);
+	}
+	if (status.st_size <= 0) {
+		return error_say(err, EPROTO, "the shared memory is empty");
+	}
+	*ret_bytes = (size_t)status.st_size;
+	return 0;
+}
+
+static int find_memory(int fd, struct found *found, struct error *err)
+{
+	const struct layout_head *head = &found->layout.head;
+	int r = check_file(fd, &found->bytes, err);
+
+	if (r < 0) {
+		return r;
+	}
+	found->memory = mmap(NULL, found->bytes, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (found->memory == MAP_FAILED) {
+		return error_set(err, errno, "cannot map %zu bytes of shared memory", found->bytes);
+	}
+	r = layout_read(found->memory, found->bytes, &found->layout, err);
+	if (r == 0 && (head->workers > WORKERS_MAX || head->sessions_per_worker > SESSIONS_MAX)) {
+		r = error_say(err, EPROTO,
+			"the shared memory is for %u workers of %u sessions; this binary takes %d "
+			"of %d",
+			head->workers, head->sessions_per_worker, WORKERS_MAX, SESSIONS_MAX);
+	}
+	if (r < 0) {
+		(void)munmap(found->memory, found->bytes);
+		return r;
+	}
+	shm_layout(head->workers, head->sessions_per_worker, &found->mine);
+	return 0;
+}
+
+static void leave_memory(struct found *found)
+{
+	(void)munmap(found->memory, found->bytes);
+}
+
+int shm_attach(int fd, struct shm *ret_shm, struct error *err)
+{
+	struct found found;
+	struct shm shm;
+	int r = find_memory(fd, &found, err);
+
+	if (r < 0) {
+		return r;
+	}
+	leave_memory(&found);
+	if (!layout_equal(&found.layout, &found.mine)) {
+		return error_say(err, EPROTO,
+			"the shared memory is of record version %u, this binary of %u",
+			found.layout.head.version, found.mine.head.version);
+	}
+	shm = (struct shm){
+		.fd = fd,
+		.bytes = found.bytes,
+		.workers = found.mine.head.workers,
+		.sessions_per_worker = found.mine.head.sessions_per_worker,
+	};
+	r = map_memory(&shm, &found.mine, err);
+	if (r == 0) {
+		*ret_shm = shm;
+	}
+	return r;
+}
+
+int shm_convert(int fd, struct shm *ret_shm, struct error *err)
+{
+	struct found found;
+	struct shm shm;
+	int r = find_memory(fd, &found, err);
+
+	if (r < 0) {
+		return r;
+	}
+	r = create_memory(&found.mine, &shm, err);
+	if (r == 0) {
+		const struct convert_source source = {&found.layout, found.memory, fd};
+
+		r = convert_memory(&source, &found.mine, (uint8_t *)shm.header, err);
+		if (r < 0) {
+			shm_destroy(&shm);
+		} else {
+			*ret_shm = shm;
+		}
+	}
+	leave_memory(&found);
+	return r;
+}
+
+bool shm_understands(int fd, struct error *err)
+{
+	struct found found;
+	bool yes;
+
+	if (find_memory(fd, &found, err) < 0) {
+		return false;
+	}
+	yes = layout_equal(&found.layout, &found.mine);
+	if (!yes) {
+		const struct convert_source source = {&found.layout, found.memory, fd};
+
+		yes = convert_memory(&source, &found.mine, NULL, err) == 0;
+	}
+	leave_memory(&found);
+	return yes;
 }
 
 void shm_destroy(struct shm *shm)
@@ -183,8 +262,8 @@ int shm_listen_number(struct shm *shm)
 	for (uint32_t number = 0; number < LISTEN_SOCKETS_MAX; number++) {
 		if (is_free_number(shm, number)) {
 			if (number >= shm_listen_limit(shm)) {
-				atomic_store_explicit(&shm->header->listen_limit, number + 1,
-					memory_order_release);
+				atomic_store_explicit(&shm->header->process.listen_limit,
+					number + 1, memory_order_release);
 			}
 			return (int)number;
 		}

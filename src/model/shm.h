@@ -1,12 +1,15 @@
 /*
  * The memory that outlives a worker process: one memfd, mapped by whoever needs it.
  *
- *   header | configuration | listeners | pools | slots | events | rings
- *          | counters, listening sockets and session records of each worker
+ *   header | listeners | pools | slots | events | rings
+ *          | counters and session records of each worker
  *          | journals | pipes | chunks | receive buffers | chunk bytes
+ *          | configuration | listening sockets of each worker
  *
  * No pointers inside: everything is found by index. The file is as large as the limits allow and
- * sparse: only what is used is ever touched.
+ * sparse: only what is used is ever touched. The header describes all that follows, field by
+ * field, so that another version of the program can take the memory over: shm_layout.h has the
+ * tables, docs/survival.md the rule for whoever changes a record.
  *
  * Owner:    the process that created it, until shm_destroy(); the descriptor is not
  *           close-on-exec, so that it can be handed on.
@@ -16,12 +19,15 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/alternate.h"
 #include "model/config_text.h"
 #include "model/event.h"
 #include "model/evidence.h"
+#include "model/layout.h"
 #include "model/listen_record.h"
 #include "model/session_record.h"
 #include "model/slot.h"
@@ -38,6 +44,7 @@ enum process_phase {
 
 /* Of the process as a whole. Control writes, anybody reads. */
 struct process_state {
+	ONLY_ALTERNATE(uint64_t mark;)
 	_Atomic uint32_t phase; /* enum process_phase */
 	_Atomic uint32_t reload_successful;
 	counter_t snapshot_version;
@@ -46,6 +53,8 @@ struct process_state {
 	counter_t worker_restarts;
 	counter_t upgrades;
 	counter_t log_lines_dropped;
+	/* One more than the highest number of a listening socket so far; only grows. Control. */
+	_Atomic uint32_t listen_limit;
 };
 
 /* From what a session was continued in a new worker process. The order is that of the label. */
@@ -73,13 +82,15 @@ enum lost_reason {
  * worker process after it: what it may find in use, and where.
  */
 struct worker_state {
-	_Alignas(CACHE_LINE) counter_t heartbeat; /* turns of its loop */
-	counter_t sessions;                       /* records in use */
-	_Atomic uint32_t listeners_open;          /* its live listening sockets */
-	_Atomic uint32_t stopped;                 /* its thread has left the loop */
-	_Atomic uint32_t awake;                   /* 0: asleep until an event */
-	_Atomic uint32_t thread_id;               /* of the kernel */
-	_Atomic uint32_t records_used;            /* records above have never been used */
+	ONLY_ALTERNATE(_Alignas(CACHE_LINE) uint64_t mark;)
+	ONLY_STANDARD(_Alignas(CACHE_LINE))
+	counter_t heartbeat;             /* turns of its loop */
+	counter_t sessions;              /* records in use */
+	_Atomic uint32_t listeners_open; /* its live listening sockets */
+	_Atomic uint32_t stopped;        /* its thread has left the loop */
+	_Atomic uint32_t awake;          /* 0: asleep until an event */
+	_Atomic uint32_t thread_id;      /* of the kernel */
+	_Atomic uint32_t records_used;   /* records above have never been used */
 	_Atomic uint32_t chunks_used;
 	_Atomic uint32_t pipes_used;
 	_Atomic int32_t epoll_fd; /* 0: none */
@@ -92,14 +103,11 @@ const char *continued_from_name(enum continued_from from);
 const char *lost_reason_name(enum lost_reason reason);
 
 struct shm_header {
-	uint32_t magic;
-	uint32_t version; /* RECORD_VERSION; who does not know it must not touch the rest */
-	uint64_t bytes;   /* of the whole mapping */
-	uint32_t workers;
-	uint32_t sessions_per_worker;
+	struct layout_head layout; /* its version is RECORD_VERSION */
 	struct process_state process;
-	/* One more than the highest number of a listening socket so far; only grows. Control. */
-	_Atomic uint32_t listen_limit;
+	/* What `layout` counts and points to: written once. */
+	struct layout_part parts[LAYOUT_PARTS_MAX];
+	struct layout_field fields[LAYOUT_FIELDS_MAX];
 };
 
 struct shm {
@@ -136,6 +144,27 @@ struct shm {
  */
 int shm_create(uint32_t workers, uint32_t sessions, struct shm *ret_shm, struct error *err);
 
+/*
+ * Maps a memory that another process image made, if its layout is exactly that of this program:
+ * else -EPROTO (and shm_convert() may do). Takes `fd` over when it returns 0. What the memory
+ * holds is input, not truth: only that all parts lie inside it has been seen to.
+ */
+int shm_attach(int fd, struct shm *ret_shm, struct error *err);
+
+/*
+ * Makes a new memory and copies into it what another one of whatever layout holds. The old one
+ * stays as it is, and its descriptor the caller's. Nobody may write to it meanwhile. Returns 0 or
+ * a negative errno with nothing left behind: -EPROTO, the memory is not one that this program
+ * could take over; -ERANGE, something in it does not fit.
+ */
+int shm_convert(int fd, struct shm *ret_shm, struct error *err);
+
+/*
+ * Whether shm_attach() or shm_convert() would succeed now. Changes nothing; while others write to
+ * the memory the answer may be of a moment between two of their stores.
+ */
+bool shm_understands(int fd, struct error *err);
+
 /* Unmaps and closes. */
 void shm_destroy(struct shm *shm);
 
@@ -166,7 +195,7 @@ static inline struct listen_record *shm_listen_record(
 /* How many numbers of listening sockets there are to look at; the same for all workers. */
 static inline uint32_t shm_listen_limit(const struct shm *shm)
 {
-	return atomic_load_explicit(&shm->header->listen_limit, memory_order_acquire);
+	return atomic_load_explicit(&shm->header->process.listen_limit, memory_order_acquire);
 }
 
 static inline struct session_record *shm_record(

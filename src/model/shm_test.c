@@ -1,9 +1,11 @@
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/error.h"
 #include "base/testing.h"
 #include "model/shm.h"
@@ -35,7 +37,6 @@ static void the_parts_lie_behind_one_another(void **state)
 	const struct shm *shm = *state;
 	const struct part parts[] = {
 		{shm->header, sizeof *shm->header},
-		{shm->config_text, sizeof *shm->config_text},
 		{shm->listeners, sizeof *shm->listeners * LISTENERS_MAX},
 		{shm->pools, sizeof *shm->pools * POOLS_MAX},
 		{shm->slots, sizeof *shm->slots * SLOTS_MAX},
@@ -47,13 +48,14 @@ static void the_parts_lie_behind_one_another(void **state)
 			sizeof(struct listener_counters)},
 		{shm_pool_counters(shm, WORKERS - 1, POOLS_MAX - 1), sizeof(struct pool_counters)},
 		{shm_slot_counters(shm, WORKERS - 1, SLOTS_MAX - 1), sizeof(struct slot_counters)},
-		{shm->listen_records, sizeof *shm->listen_records * LISTEN_SOCKETS_MAX * WORKERS},
 		{shm_record(shm, WORKERS - 1, SESSIONS - 1), sizeof(struct session_record)},
 		{shm->journals, sizeof *shm->journals * WORKERS},
 		{shm->pipes, sizeof *shm->pipes * PIPES_PER_WORKER * WORKERS},
 		{shm->chunks, sizeof *shm->chunks * CHUNKS_PER_WORKER * WORKERS},
 		{shm->receive_buffers, (size_t)RECEIVE_BUFFER_BYTES * WORKERS},
 		{shm_chunk_bytes(shm, WORKERS - 1, CHUNKS_PER_WORKER - 1), CHUNK_BYTES},
+		{shm->config_text, sizeof *shm->config_text},
+		{shm->listen_records, sizeof *shm->listen_records * LISTEN_SOCKETS_MAX * WORKERS},
 	};
 	const uint8_t *before = (const uint8_t *)shm->header;
 
@@ -65,8 +67,8 @@ static void the_parts_lie_behind_one_another(void **state)
 		before = start + parts[i].bytes;
 	}
 	assert_true(before <= (const uint8_t *)shm->header + shm->bytes);
-	assert_int_equal(shm->header->bytes, shm->bytes);
-	assert_int_equal(shm->header->version, RECORD_VERSION);
+	assert_int_equal(shm->header->layout.bytes, shm->bytes);
+	assert_int_equal(shm->header->layout.version, RECORD_VERSION);
 }
 
 static void the_descriptor_survives_and_cannot_shrink(void **state)
@@ -159,6 +161,85 @@ static void too_large_a_wish_is_refused_and_leaves_nothing(void **state)
 	assert_int_equal(close(after), 0);
 }
 
+static void another_image_maps_the_same_memory(void **state)
+{
+	struct shm *shm = *state;
+	struct shm other;
+	struct error err = {0};
+	const int slot = shm_slot_index(shm, 3, "found again");
+
+	shm_record(shm, 1, 5)->moved[0] = 1234;
+	assert_true(shm_understands(shm->fd, &err));
+	assert_int_equal(shm_attach(dup(shm->fd), &other, &err), 0);
+	assert_int_equal(other.workers, WORKERS);
+	assert_int_equal(other.sessions_per_worker, SESSIONS);
+	assert_int_equal(shm_record(&other, 1, 5)->moved[0], 1234);
+	assert_int_equal(shm_slot_index(&other, 3, "found again"), slot);
+	counter_add(&shm_slot_counters(&other, 2, 77)->started, 3);
+	assert_int_equal(shm_slot_sessions(shm, 77), 3);
+	shm_destroy(&other);
+}
+
+static void what_is_no_shared_memory_is_refused(void **state)
+{
+	struct shm shm;
+	struct error err = {0};
+	const int empty = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	const int unsealed = memfd_create("test", MFD_CLOEXEC);
+	const int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	const int cases[] = {-1, empty, unsealed, file};
+
+	(void)state;
+	assert_int_equal(fcntl(empty, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	assert_int_equal(ftruncate(unsealed, 1 << 20), 0);
+	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+		err = (struct error){0};
+		assert_false(shm_understands(cases[i], &err));
+		assert_true(err.text[0] != '\0');
+		assert_int_equal(shm_attach(cases[i], &shm, &err), -EPROTO);
+		assert_int_equal(shm_convert(cases[i], &shm, &err), -EPROTO);
+	}
+	assert_int_equal(close(empty), 0);
+	assert_int_equal(close(unsealed), 0);
+	assert_int_equal(close(file), 0);
+}
+
+/* Another version's memory is not mapped as if it were ours, and a conversion mends that. */
+static void another_version_is_converted_and_left_alone(void **state)
+{
+	struct shm *shm = *state;
+	struct shm other;
+	struct error err = {0};
+	const uint32_t version = RECORD_VERSION + 1;
+
+	shm->header->layout.version = version;
+	counter_set(&shm->header->process.upgrades, 41);
+	shm_record(shm, 2, SESSIONS - 1)->started_ns = 99;
+	assert_int_equal(shm_attach(shm->fd, &other, &err), -EPROTO);
+	assert_non_null(strstr(err.text, "record version"));
+	assert_true(shm_understands(shm->fd, &err));
+	assert_int_equal(shm_convert(shm->fd, &other, &err), 0);
+	assert_int_not_equal(other.fd, shm->fd);
+	assert_int_equal(other.header->layout.version, RECORD_VERSION);
+	assert_int_equal(counter_get(&other.header->process.upgrades), 41);
+	assert_int_equal(shm_record(&other, 2, SESSIONS - 1)->started_ns, 99);
+	assert_int_equal(shm->header->layout.version, version);
+	shm_destroy(&other);
+}
+
+static void too_many_workers_are_refused(void **state)
+{
+	struct shm *shm = *state;
+	struct error err = {0};
+
+	shm->header->layout.workers = WORKERS_MAX + 1;
+	assert_false(shm_understands(shm->fd, &err));
+	assert_non_null(strstr(err.text, "65 workers"));
+	shm->header->layout.workers = WORKERS;
+	shm->header->layout.sessions_per_worker = SESSIONS_MAX + 1;
+	assert_false(shm_understands(shm->fd, &err));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -170,6 +251,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_name_is_found_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_full_table_says_so, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(sums_go_over_all_workers, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			another_image_maps_the_same_memory, set_up, tear_down),
+		cmocka_unit_test(what_is_no_shared_memory_is_refused),
+		cmocka_unit_test_setup_teardown(
+			another_version_is_converted_and_left_alone, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(too_many_workers_are_refused, set_up, tear_down),
 		cmocka_unit_test(too_large_a_wish_is_refused_and_leaves_nothing),
 	};
 

@@ -18,6 +18,7 @@
 
 #include "base/array.h"
 #include "base/sockaddr.h"
+#include "model/alternate.h"
 #include "model/counter.h"
 #include "model/limits.h"
 
@@ -171,6 +172,7 @@ enum { SLOT_ADDRESS_MAX = ADDRESS_HOST_MAX + 10 };
 
 struct slot {
 	struct identity identity;
+	ONLY_ALTERNATE(uint64_t mark;)
 	_Atomic uint32_t health;        /* enum health_state */
 	_Atomic uint32_t admin;         /* enum admin_state */
 	_Atomic uint32_t weight;        /* in force: as configured, or as an operator has said */
