@@ -110,6 +110,7 @@ struct config {
 	} metrics;
 	struct {
 		const char *socket; /* NULL: the default place */
+		bool off;           /* never by a file: the demo wants none */
 	} admin;
 	struct {
 		uint32_t level;   /* enum config_log_level */

@@ -201,7 +201,7 @@ const struct field admin_fields[] = {
 		.max = SOCKET_PATH_LENGTH_MAX,
 		.fallback_doc =
 			"/run/loble/admin.sock for root, else $XDG_RUNTIME_DIR/loble/admin.sock",
-		.doc = "Path of the admin socket. This version opens none yet, and says so.",
+		.doc = "Path of the admin socket, which must be possible then.",
 	},
 	{.key = NULL},
 };

@@ -61,9 +61,13 @@ void help_print(enum command_id command, FILE *file)
 		print_overview(file);
 		return;
 	}
-	(void)fprintf(file, "usage: loble %s%s%s [OPTION]...\n\n%s: %s\n\n%soptions:\n", row->name,
+	(void)fprintf(file, "usage: loble %s%s%s [OPTION]...\n\n%s: %s\n\n%s", row->name,
 		row->operand != NULL ? " " : "", row->operand != NULL ? row->operand : "",
 		row->name, row->summary, row->details);
+	if (row->print_list != NULL) {
+		row->print_list(file);
+	}
+	(void)fputs("options:\n", file);
 	print_options(1U << command, file);
 	(void)fprintf(file, "example:\n  %s\n", row->example);
 }

@@ -12,6 +12,7 @@ static const char overview[] =
 	"  check [FILE]               find every mistake in a configuration file\n"
 	"  init [FILE]                write a sample configuration with comments\n"
 	"  config reference|schema    print all keys of the file, or a JSON Schema of it\n"
+	"  ctl COMMAND                talk to a running balancer\n"
 	"  demo                       real traffic through a balancer; a backend fails\n"
 	"  help [COMMAND]             this text, or that of a command\n"
 	"options:\n"

@@ -2,11 +2,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "main/ctl.h"
 #include "main/options.h"
 
 enum {
 	FOR_RUN = 1U << COMMAND_RUN,
 	FOR_CHECK = 1U << COMMAND_CHECK,
+	FOR_CTL = 1U << COMMAND_CTL,
 	FOR_DEMO = 1U << COMMAND_DEMO,
 	FOR_ALL = (1U << COMMAND_COUNT) - 1,
 };
@@ -51,6 +53,15 @@ const struct command_row command_table[COMMAND_COUNT] = {
 				"reference: every key with its type, range, default and meaning.\n"
 				"schema: the same as a JSON Schema, for editors and linters.\n",
 			.example = "loble config schema > loble.schema.json",
+		},
+	[COMMAND_CTL] =
+		{
+			.name = "ctl",
+			.operand = "COMMAND",
+			.summary = "talk to a running balancer",
+			.details = "Commands:\n",
+			.print_list = ctl_print_commands,
+			.example = "loble ctl sessions --backend db/10.0.0.5:5432 --limit 20",
 		},
 	[COMMAND_DEMO] =
 		{
@@ -159,6 +170,58 @@ static const char *set_seconds(struct options *options, const char *value)
 	return NULL;
 }
 
+/* A word that may be given once. */
+static const char *set_word(const char **word, const char *value)
+{
+	if (*value == '\0') {
+		return "it must not be empty";
+	}
+	if (*word != NULL) {
+		return "it was given already";
+	}
+	*word = value;
+	return NULL;
+}
+
+static const char *set_socket(struct options *options, const char *value)
+{
+	return set_word(&options->socket, value);
+}
+
+static const char *set_json(struct options *options, const char *value)
+{
+	(void)value;
+	options->json = true;
+	return NULL;
+}
+
+static const char *set_pool(struct options *options, const char *value)
+{
+	return set_word(&options->pool, value);
+}
+
+static const char *set_wanted_backend(struct options *options, const char *value)
+{
+	const char *mistake = set_word(&options->backends[0], value);
+
+	options->backend_count = 1;
+	return mistake;
+}
+
+static const char *set_listener(struct options *options, const char *value)
+{
+	return set_word(&options->listener, value);
+}
+
+static const char *set_limit(struct options *options, const char *value)
+{
+	if (*value < '1' || *value > '9' || value[strspn(value, "0123456789")] != '\0' ||
+		strlen(value) > 9) {
+		return "a number from 1 is expected";
+	}
+	return set_word(&options->limit, value);
+}
+
 static const char *set_help(struct options *options, const char *value)
 {
 	(void)value;
@@ -187,6 +250,14 @@ const struct option_row option_table[OPTION_COUNT] = {
 		"how check shows what it found", set_format},
 	{"keep", 0, NULL, FOR_DEMO, NULL, "go on until Ctrl-C", set_keep},
 	{"seconds", 0, "N", FOR_DEMO, NULL, "how long it takes, from 8 to 3600 (12)", set_seconds},
+	{"socket", 0, "PATH", FOR_CTL, NULL, "the admin socket; needed where several are live",
+		set_socket},
+	{"json", 0, NULL, FOR_CTL, NULL, "the answer as JSON", set_json},
+	{"pool", 0, "NAME", FOR_CTL, NULL, "only of this pool", set_pool},
+	{"backend", 0, "NAME", FOR_CTL, NULL, "only of this backend, NAME or POOL/NAME",
+		set_wanted_backend},
+	{"listener", 0, "NAME", FOR_CTL, NULL, "only of this listener", set_listener},
+	{"limit", 0, "N", FOR_CTL, NULL, "at most so many", set_limit},
 	{"help", 'h', NULL, FOR_ALL, NULL, "this text, or that of the command before it", set_help},
 	{"version", 'V', NULL, FOR_ALL, NULL, "name, version and features", set_version},
 };

@@ -20,5 +20,8 @@ int command_init(const struct options *options);
 /* Prints the reference of the configuration file, or its JSON Schema. */
 int command_config(const struct options *options);
 
+/* Talks to a running balancer over its admin socket. */
+int command_ctl(const struct options *options);
+
 /* Real traffic through a real balancer on loopback, with a failure in the middle. */
 int command_demo(const struct options *options);

@@ -85,6 +85,7 @@ static int run(
 	if (config == NULL) {
 		diag_print(diag, stderr);
 	} else {
+		config->admin.off = true; /* the default place is for balancers that are meant */
 		code = lifecycle_run(config);
 	}
 	config_free(config);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "control/control.h"
+#include "main/admin_socket.h"
 #include "main/exit_code.h"
 #include "main/plane.h"
 #include "main/running_config.h"
@@ -42,6 +43,7 @@ struct process {
 	struct plane plane;
 	struct control *control;
 	struct observe *observe;
+	struct admin_socket admin;
 	int signal_fd;
 };
 
@@ -198,6 +200,7 @@ static int start_observe(struct process *process, struct error *err)
 		.version = LOBLE_VERSION,
 		.serve_metrics = config->metrics.enabled,
 		.metrics_address = config->metrics.address,
+		.admin_fd = process->admin.fd,
 		.access_rings = config->access_log.enabled ? process->plane.access : NULL,
 		.access_writer = process->access_log,
 	};
@@ -210,9 +213,8 @@ static void say_started(const struct process *process)
 	struct log_line line;
 	char status[128];
 
-	if (process->config.admin.socket != NULL) {
-		log_message(LOG_WARN, "admin_socket_missing",
-			"admin.socket is set, but this version has no admin socket");
+	if (process->admin.warning[0] != '\0') {
+		log_message(LOG_WARN, "admin_socket", "%s", process->admin.warning);
 	}
 
 	log_begin(&line, LOG_INFO, "started");
@@ -222,6 +224,9 @@ static void say_started(const struct process *process)
 	log_number(&line, "max_sessions", process->config.server.max_sessions);
 	log_number(&line, "listeners", process->config.listener_count);
 	log_number(&line, "pools", process->config.pool_count);
+	if (process->admin.fd >= 0) {
+		log_text(&line, "admin_socket", process->admin.path);
+	}
 	log_end(&line);
 	(void)snprintf(status, sizeof status, "READY=1\nSTATUS=%u listeners, %u pools",
 		process->config.listener_count, process->config.pool_count);
@@ -252,9 +257,15 @@ static uint32_t run(struct process *process)
 
 static int make_memory(struct process *process, struct error *err)
 {
+	int r;
+
 	snapshot_store_init(&process->store);
-	return shm_create(process->config.server.workers, process->config.server.max_sessions,
+	r = shm_create(process->config.server.workers, process->config.server.max_sessions,
 		&process->shm, err);
+	if (r == 0) {
+		counter_set(&process->shm.header->process.started_ns, clock_monotonic_ns());
+	}
+	return r;
 }
 
 static int keep_configuration(struct process *process, struct error *err)
@@ -277,6 +288,24 @@ static void close_sockets(struct process *process)
 {
 	sockets_close(&process->shm);
 	sockets_unlink(&process->config);
+}
+
+static int open_admin(struct process *process, struct error *err)
+{
+	const struct config *config = &process->config;
+	if (config->admin.off) {
+		return 0;
+	}
+	/* Whatever it is that the system says: the configuration is refused. */
+	return admin_socket_open(config->admin.socket, config->server.user, &process->admin, err) <
+			0
+		? -EADDRNOTAVAIL
+		: 0;
+}
+
+static void close_admin(struct process *process)
+{
+	admin_socket_close(&process->admin);
 }
 
 static int drop_rights(struct process *process, struct error *err)
@@ -326,6 +355,7 @@ static const struct stage {
 	{make_memory, drop_memory},
 	{keep_configuration, NULL},
 	{open_sockets, close_sockets},
+	{open_admin, close_admin},
 	{drop_rights, NULL},
 	{open_logs, close_logs},
 	{open_signals, close_signals},
@@ -340,6 +370,7 @@ static _Noreturn void leave_hung(struct process *process)
 {
 	plane_reset_sessions(&process->plane, &process->shm);
 	stop_observe(process);
+	close_admin(process);
 	close_logs(process);
 	sockets_unlink(&process->config);
 	_exit(EXIT_CODE_DONE);
@@ -347,7 +378,8 @@ static _Noreturn void leave_hung(struct process *process)
 
 int lifecycle_run(const struct config *config)
 {
-	struct process process = {.given = config, .config = *config, .signal_fd = -1};
+	struct process process = {
+		.given = config, .config = *config, .signal_fd = -1, .admin = {.fd = -1}};
 	struct error err = {.code = 0};
 	size_t started = 0;
 	int r = 0;

@@ -44,6 +44,8 @@ static int execute(const struct options *options)
 		return command_init(options);
 	case COMMAND_CONFIG:
 		return command_config(options);
+	case COMMAND_CTL:
+		return command_ctl(options);
 	case COMMAND_DEMO:
 		return command_demo(options);
 	case COMMAND_HELP:

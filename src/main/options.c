@@ -274,7 +274,8 @@ static int parse_words(int count, char **words, struct options *options, struct 
 /* Rules between options. */
 static int validate(struct options *options, struct error *err)
 {
-	const bool without_file = options->listen != NULL || options->backend_count > 0;
+	const bool without_file = options->command != COMMAND_CTL &&
+		(options->listen != NULL || options->backend_count > 0);
 
 	if (options->help || options->version) {
 		return 0;
@@ -298,7 +299,7 @@ static int validate(struct options *options, struct error *err)
 	if (options->listen != NULL && options->backend_count == 0) {
 		return error_say(err, EINVAL, "--listen needs a --backend");
 	}
-	if (options->listen == NULL && options->backend_count > 0) {
+	if (without_file && options->listen == NULL) {
 		return error_say(err, EINVAL, "--backend needs a --listen");
 	}
 	if (options->command == COMMAND_CONFIG && options->operand == NULL) {

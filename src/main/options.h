@@ -12,12 +12,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 struct error;
 
 enum {
 	OPTIONS_BACKEND_MAX = 1024, /* --backend, on one command line */
-	OPTION_COUNT = 10,
+	OPTION_COUNT = 16,
 	DEMO_SECONDS_MIN = 8,
 	DEMO_SECONDS_MAX = 3600,
 	DEMO_SECONDS_DEFAULT = 12,
@@ -28,6 +29,7 @@ enum command_id {
 	COMMAND_CHECK,
 	COMMAND_INIT,
 	COMMAND_CONFIG,
+	COMMAND_CTL,
 	COMMAND_DEMO,
 	COMMAND_HELP,
 	COMMAND_COUNT,
@@ -51,13 +53,20 @@ struct options {
 	size_t backend_count;
 	const char *backends[OPTIONS_BACKEND_MAX];
 	const char *operand; /* NULL: not given */
+	/* Of `ctl`. */
+	bool json;
+	const char *socket; /* NULL: not given, as those below */
+	const char *pool;
+	const char *listener;
+	const char *limit;
 };
 
 struct command_row {
-	const char *name;    /* "": no command word */
-	const char *operand; /* as in a usage line; NULL: takes none */
-	const char *summary; /* for the list of commands */
-	const char *details; /* for its own help: whole lines */
+	const char *name;               /* "": no command word */
+	const char *operand;            /* as in a usage line; NULL: takes none */
+	const char *summary;            /* for the list of commands */
+	const char *details;            /* for its own help: whole lines */
+	void (*print_list)(FILE *file); /* more of them; NULL: none */
 	const char *example;
 };
 

@@ -55,6 +55,7 @@ struct process_state {
 	counter_t log_lines_dropped;
 	/* One more than the highest number of a listening socket so far; only grows. Control. */
 	_Atomic uint32_t listen_limit;
+	counter_t started_ns; /* monotonic: when the first process of the line began */
 };
 
 /* From what a session was continued in a new worker process. The order is that of the label. */

@@ -42,6 +42,7 @@ const struct layout_field shm_fields[] = {
 	{ONE(PART_HEADER, 7, UNSIGNED, struct shm_header, process.upgrades)},
 	{ONE(PART_HEADER, 8, UNSIGNED, struct shm_header, process.log_lines_dropped)},
 	{ONE(PART_HEADER, 9, UNSIGNED, struct shm_header, process.listen_limit)},
+	{ONE(PART_HEADER, 10, UNSIGNED, struct shm_header, process.started_ns)},
 #if RECORD_LAYOUT_ALTERNATE
 	{ONE(PART_HEADER, FIELD_MARK, UNSIGNED, struct shm_header, process.mark), .initial = 77},
 #endif

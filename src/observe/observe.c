@@ -12,12 +12,14 @@
 #include "base/error.h"
 #include "model/rcu.h"
 #include "observe/access_log.h"
+#include "observe/api.h"
 #include "observe/http.h"
 #include "observe/pages.h"
 #include "os/clock.h"
 #include "os/thread.h"
 
 enum {
+	SERVERS_MAX = 2, /* metrics, admin socket */
 	ACCESS_PERIOD_MS = 50,
 	ACCESS_RETRY_MS = 5,        /* where the writer had no room for all */
 	ACCESS_LAST_WAIT_MS = 1000, /* for such a writer, at the end */
@@ -27,8 +29,11 @@ enum {
 struct observe {
 	struct observe_setup setup;
 	struct pages pages;
-	struct http *http;            /* owned; NULL: no metrics */
-	struct access_log access_log; /* the thread's; without rings: none */
+	struct api api;
+	uint32_t server_count;
+	struct http *servers[SERVERS_MAX]; /* owned; for whom, does not matter here */
+	uint16_t port;                     /* of the metrics; 0: none */
+	struct access_log access_log;      /* the thread's; without rings: none */
 	pthread_t thread;
 	int epoll_fd;
 	int leave_fd; /* eventfd: the thread is to end */
@@ -37,14 +42,17 @@ struct observe {
 
 static int sooner(int a_ms, int b_ms)
 {
-	return a_ms < 0 || b_ms < a_ms ? b_ms : a_ms;
+	return a_ms < 0 || (b_ms >= 0 && b_ms < a_ms) ? b_ms : a_ms;
 }
 
 /* `drained`: whether nothing is left of the access log. */
 static int sleep_ms(const struct observe *observe, bool drained)
 {
-	const int timeout_ms = observe->http == NULL ? -1 : http_timeout_ms(observe->http);
+	int timeout_ms = -1;
 
+	for (uint32_t i = 0; i < observe->server_count; i++) {
+		timeout_ms = sooner(timeout_ms, http_timeout_ms(observe->servers[i]));
+	}
 	if (observe->access_log.rings == NULL) {
 		return timeout_ms;
 	}
@@ -77,8 +85,8 @@ static void *run(void *argument)
 		rcu_offline();
 		(void)epoll_wait(observe->epoll_fd, &event, 1, sleep_ms(observe, drained));
 		rcu_online();
-		if (observe->http != NULL) {
-			http_run(observe->http);
+		for (uint32_t i = 0; i < observe->server_count; i++) {
+			http_run(observe->servers[i]);
 		}
 		drained = drain_access(observe);
 	}
@@ -94,26 +102,62 @@ static int watch(const struct observe *observe, int fd)
 	return epoll_ctl(observe->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : -errno;
 }
 
-static int open_http(struct observe *observe, struct error *err)
+static int start_server(struct observe *observe, const struct http_setup *setup, struct error *err)
 {
-	struct http_setup setup = {.name = "metrics", .address = observe->setup.metrics_address};
+	struct http *http;
+	int r = http_create(setup, &http, err);
+
+	if (r < 0) {
+		return r;
+	}
+	observe->servers[observe->server_count++] = http;
+	r = watch(observe, http_fd(http));
+	return r < 0 ? error_set(err, -r, "cannot watch the HTTP server") : 0;
+}
+
+static int open_metrics(struct observe *observe, struct error *err)
+{
+	const struct http_setup setup = {
+		.name = "metrics",
+		.address = observe->setup.metrics_address,
+		.site = {.table_count = 1, .tables = {pages_routes(&observe->pages)}},
+	};
 	int r;
 
 	if (!observe->setup.serve_metrics) {
 		return 0;
 	}
-	setup.site.tables[setup.site.table_count++] = pages_routes(&observe->pages);
-	r = http_create(&setup, &observe->http, err);
-	if (r < 0) {
-		return r;
+	r = start_server(observe, &setup, err);
+	if (r == 0) {
+		observe->port = http_port(observe->servers[0]);
 	}
-	r = watch(observe, http_fd(observe->http));
-	return r < 0 ? error_set(err, -r, "cannot watch the HTTP server") : 0;
+	return r;
+}
+
+static int open_admin(struct observe *observe, struct error *err)
+{
+	const struct http_setup setup = {
+		.name = "admin socket",
+		.borrow_fd = true,
+		.listen_fd = observe->setup.admin_fd,
+		.site =
+			{
+				.table_count = 2,
+				.tables = {api_routes(&observe->api),
+					pages_routes(&observe->pages)},
+				.json = true,
+			},
+	};
+
+	return observe->setup.admin_fd < 0 ? 0 : start_server(observe, &setup, err);
 }
 
 static void release(struct observe *observe)
 {
-	http_free(observe->http);
+	while (observe->server_count > 0) {
+		observe->server_count--;
+		http_free(observe->servers[observe->server_count]);
+	}
 	if (observe->leave_fd >= 0) {
 		(void)close(observe->leave_fd);
 	}
@@ -129,7 +173,7 @@ int observe_start(
 	struct observe *observe;
 	int r;
 
-	if (!setup->serve_metrics && setup->access_rings == NULL) {
+	if (!setup->serve_metrics && setup->admin_fd < 0 && setup->access_rings == NULL) {
 		*ret_observe = NULL;
 		return 0;
 	}
@@ -141,6 +185,11 @@ int observe_start(
 	observe->pages = (struct pages){
 		.source = {.shm = setup->shm, .version = setup->version},
 		.store = setup->store,
+	};
+	observe->api = (struct api){
+		.shm = setup->shm,
+		.store = setup->store,
+		.version = setup->version,
 	};
 	observe->access_log = (struct access_log){
 		.shm = setup->shm,
@@ -154,7 +203,8 @@ int observe_start(
 		r = error_set(err, errno, "cannot start the admin thread");
 		goto fail_release;
 	}
-	r = open_http(observe, err);
+	r = open_metrics(observe, err);
+	r = r < 0 ? r : open_admin(observe, err);
 	if (r < 0) {
 		goto fail_release;
 	}
@@ -172,7 +222,7 @@ fail_release:
 
 uint16_t observe_port(const struct observe *observe)
 {
-	return observe->http == NULL ? 0 : http_port(observe->http);
+	return observe->port;
 }
 
 void observe_stop(struct observe *observe)

@@ -1,6 +1,6 @@
 /*
- * Everything that shows, on one thread: the HTTP server of /metrics, /healthz and /readyz, and the
- * lines of the access log.
+ * Everything that shows, on one thread: the HTTP server of /metrics, /healthz and /readyz, that of
+ * the admin socket, and the lines of the access log.
  *
  * The admin thread reads shared memory and the current snapshot and writes to neither. It is a
  * registered reader of snapshots, online only while it works. Nothing that an HTTP client does
@@ -32,14 +32,20 @@ struct observe_setup {
 	bool serve_metrics;
 	struct address metrics_address; /* any kind; a name is looked up in observe_start() */
 
+	/*
+	 * The admin socket: listening, non-blocking; -1: none. Borrowed. It serves the pages too, and
+	 * /v1/, which the address of the metrics does not.
+	 */
+	int admin_fd;
+
 	/* Of each worker, shm->workers of them; NULL: no access log. The array is borrowed too. */
 	struct access_ring *const *access_rings;
 	struct log_writer *access_writer; /* borrowed: where the lines go; may be the log's own */
 };
 
 /*
- * Binds the address and starts the thread. With neither metrics nor access log there is nothing
- * to do and *ret_observe is NULL. Returns 0, or a negative errno with `err` filled in and nothing
+ * Binds the address and starts the thread. With no metrics, admin socket or access log there is
+ * nothing to do and *ret_observe is NULL. Returns 0, or a negative errno with `err` filled in and nothing
  * left behind.
  */
 int observe_start(

@@ -17,8 +17,11 @@ enum { CLOSE_MS = 20000, TIMEOUT_S = 20 };
 
 static struct observe_setup serving(struct shm *shm, const struct snapshot_store *store)
 {
-	struct observe_setup setup = {
-		.shm = shm, .store = store, .version = "1.2.3", .serve_metrics = true};
+	struct observe_setup setup = {.shm = shm,
+		.store = store,
+		.version = "1.2.3",
+		.serve_metrics = true,
+		.admin_fd = -1};
 
 	assert_null(address_parse("127.0.0.1:1", 11, &setup.metrics_address));
 	setup.metrics_address.numeric.ip4.sin_port = 0; /* any that is free */
@@ -123,7 +126,7 @@ static void an_address_in_use_is_an_error(void **state)
 
 static void with_nothing_to_do_there_is_no_thread(void **state)
 {
-	const struct observe_setup setup = {.shm = *state};
+	const struct observe_setup setup = {.shm = *state, .admin_fd = -1};
 	struct observe *observe;
 
 	assert_int_equal(observe_start(&setup, &observe, NULL), 0);
@@ -137,7 +140,7 @@ static void the_end_writes_the_last_sessions(void **state)
 	const struct log_writer_setup log_setup = {.path = path};
 	const struct access_record record = {.tries = 1};
 	struct access_ring *rings[TEST_WORKERS];
-	struct observe_setup setup = {.shm = *state, .access_rings = rings};
+	struct observe_setup setup = {.shm = *state, .access_rings = rings, .admin_fd = -1};
 	struct observe *observe;
 	struct log_writer *writer;
 	unsigned lines = 0;

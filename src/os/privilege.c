@@ -82,21 +82,36 @@ static int find_group(const char *group, gid_t *ret_gid, struct error *err)
 	return error_say(err, ENOENT, "server.group: there is no group \"%s\"", group);
 }
 
-int privilege_drop(const char *user, const char *group, struct error *err)
+int privilege_find(
+	const char *user, const char *group, uid_t *ret_uid, gid_t *ret_gid, struct error *err)
 {
 	uid_t uid = getuid();
 	gid_t gid = getgid();
 	int r = 0;
 
-	if (user == NULL && group == NULL) {
-		return 0;
-	}
 	if (user != NULL) {
 		r = find_user(user, &uid, &gid, err);
 	}
 	if (r == 0 && group != NULL) {
 		r = find_group(group, &gid, err);
 	}
+	if (r == 0) {
+		*ret_uid = uid;
+		*ret_gid = gid;
+	}
+	return r;
+}
+
+int privilege_drop(const char *user, const char *group, struct error *err)
+{
+	uid_t uid;
+	gid_t gid;
+	int r;
+
+	if (user == NULL && group == NULL) {
+		return 0;
+	}
+	r = privilege_find(user, group, &uid, &gid, err);
 	if (r < 0) {
 		return r;
 	}

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdint.h>
+#include <sys/types.h>
 
 struct error;
 
@@ -14,6 +15,13 @@ struct error;
  * `wanted` first. Returns the soft limit that is in force then.
  */
 uint64_t privilege_raise_descriptors(uint64_t wanted);
+
+/*
+ * Who `user` and `group` are (names or numbers; NULL: who we are, and the user's group). Returns 0
+ * or a negative errno; -ENOENT when there is no such user or group.
+ */
+int privilege_find(
+	const char *user, const char *group, uid_t *ret_uid, gid_t *ret_gid, struct error *err);
 
 /*
  * Becomes `user` and `group` (names or numbers; NULL: the user's group). With both NULL nothing

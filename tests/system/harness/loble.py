@@ -45,6 +45,9 @@ class Loble:
         self.config = config
         self.namespace = namespace
         self.directory.mkdir(parents=True, exist_ok=True)
+        if isinstance(config, dict) and "admin" not in config:
+            # The default place is for one balancer of the machine.
+            self.config = config = {**config, "admin": {"socket": str(self.admin_socket)}}
         self.file = self.directory / "loble.toml"
         self.file.write_text(config if isinstance(config, str) else toml.dumps(config))
         self.lines = []
@@ -131,6 +134,25 @@ class Loble:
     @property
     def pid(self):
         return self.process.pid
+
+    @property
+    def admin_socket(self):
+        return self.directory / "admin.sock"
+
+    def ctl(self, *words, check=True):
+        """Runs `loble ctl` against it; the outcome of subprocess.run()."""
+        done = subprocess.run(
+            [str(self.binary), "ctl", "--socket", str(self.admin_socket), *map(str, words)],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE,
+            env=environment(), check=False)
+        for report in REPORTS:
+            assert report not in done.stderr, done.stderr
+        assert not check or done.returncode == 0, (done, self.log)
+        return done
+
+    def asks(self, command, *words):
+        """The answer to a command of `loble ctl`, from its JSON."""
+        return json.loads(self.ctl(command, "--json", *words).stdout)
 
     def get(self, path):
         if self.namespace:

@@ -1,0 +1,256 @@
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/error.h"
+#include "base/suggest.h"
+#include "main/admin_socket.h"
+#include "main/columns.h"
+#include "main/commands.h"
+#include "main/ctl.h"
+#include "main/ctl_client.h"
+#include "main/exit_code.h"
+#include "main/options.h"
+
+enum { TARGET_MAX = 2048 };
+
+/* An option that becomes a parameter of the request. */
+struct parameter {
+	enum ctl_option option;
+	const char *name;
+	const char *value; /* NULL: not given */
+};
+
+/* Writes text from elsewhere, made harmless, into a sentence for the user. */
+static void complain(const char *before, const char *text, const char *after)
+{
+	char *escaped = columns_escape(text);
+
+	(void)fprintf(stderr, "loble: %s%s%s\n", before, escaped == NULL ? "" : escaped, after);
+	free(escaped);
+}
+
+static int usage(const char *before, const char *text, const char *after)
+{
+	complain(before, text, after);
+	(void)fputs("Try 'loble ctl --help'.\n", stderr);
+	return EXIT_CODE_USAGE;
+}
+
+static int refuse_command(const char *word)
+{
+	struct suggest suggest = {.word = word, .length = strlen(word)};
+	char after[128] = "'";
+
+	for (size_t i = 0; i < ctl_row_count; i++) {
+		suggest_consider(&suggest, ctl_table[i].name);
+	}
+	if (suggest.nearest != NULL) {
+		(void)snprintf(after, sizeof after, "'; did you mean 'ctl %s'?", suggest.nearest);
+	}
+	return usage("unknown command 'ctl ", word, after);
+}
+
+static int refuse_option(const struct ctl_row *row, const struct parameter *parameter)
+{
+	char before[64];
+
+	(void)snprintf(
+		before, sizeof before, "option '--%s' does not go with 'ctl ", parameter->name);
+	return usage(before, row->name, "'");
+}
+
+/* The only live socket, or NULL with everything said and *ret_code set. */
+static const char *choose_socket(struct admin_found *found, int *ret_code)
+{
+	admin_socket_find(found);
+	if (found->count == 1) {
+		return found->paths[0];
+	}
+	if (found->count > 1) {
+		(void)fputs("loble: several balancers run here; name one with --socket:\n", stderr);
+		for (uint32_t i = 0; i < found->count; i++) {
+			complain("  ", found->paths[i], "");
+		}
+		*ret_code = EXIT_CODE_UNAVAILABLE;
+		return NULL;
+	}
+	if (found->refused[0] != '\0') {
+		complain("", found->refused, ": not permitted");
+		*ret_code = EXIT_CODE_PERMISSION;
+		return NULL;
+	}
+	(void)fputs("loble: no running balancer was found in the default places; name its admin "
+		    "socket with --socket\n",
+		stderr);
+	*ret_code = EXIT_CODE_UNAVAILABLE;
+	return NULL;
+}
+
+static bool is_unreserved(char letter)
+{
+	return (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') ||
+		(letter >= '0' && letter <= '9') || (letter != '\0' && strchr("-._~", letter));
+}
+
+/* Appends "name=value", encoded. Returns false when there is no room. */
+static bool add_parameter(char target[static TARGET_MAX], const struct parameter *parameter)
+{
+	size_t at = strlen(target);
+
+	at += (size_t)snprintf(target + at, TARGET_MAX - at,
+		"%c%s=", strchr(target, '?') == NULL ? '?' : '&', parameter->name);
+	for (const char *from = parameter->value; *from != '\0'; from++) {
+		if (at + 4 > TARGET_MAX) {
+			return false;
+		}
+		if (is_unreserved(*from)) {
+			target[at++] = *from;
+		} else {
+			at += (size_t)snprintf(target + at, TARGET_MAX - at, "%%%02X",
+				(unsigned)(unsigned char)*from);
+		}
+	}
+	target[at] = '\0';
+	return true;
+}
+
+/* The path and query of the command. Returns an exit code, with everything said. */
+static int make_target(
+	const struct ctl_row *row, const struct options *options, char target[static TARGET_MAX])
+{
+	const struct parameter parameters[] = {
+		{CTL_POOL, "pool", options->pool},
+		{CTL_BACKEND, "backend", options->backend_count > 0 ? options->backends[0] : NULL},
+		{CTL_LISTENER, "listener", options->listener},
+		{CTL_LIMIT, "limit", options->limit},
+	};
+
+	(void)snprintf(target, TARGET_MAX, "%s", row->path);
+	for (size_t i = 0; i < ARRAY_COUNT(parameters); i++) {
+		if (parameters[i].value == NULL) {
+			continue;
+		}
+		if ((row->options & (unsigned)parameters[i].option) == 0) {
+			return refuse_option(row, &parameters[i]);
+		}
+		if (!add_parameter(target, &parameters[i])) {
+			return usage("the name is too long: '", parameters[i].value, "'");
+		}
+	}
+	return EXIT_CODE_DONE;
+}
+
+/* Of a request that got no answer. */
+static int code_of_error(int error)
+{
+	switch (error) {
+	case EACCES:
+	case EPERM:
+		return EXIT_CODE_PERMISSION;
+	case ENOMEM:
+	case EMFILE:
+	case ENFILE:
+		return EXIT_CODE_LIMIT;
+	case EINVAL:
+		return EXIT_CODE_USAGE;
+	default:
+		return EXIT_CODE_UNAVAILABLE;
+	}
+}
+
+/* Of an answer that says no. */
+static int code_of_status(unsigned status)
+{
+	switch (status) {
+	case 200:
+	case 202:
+		return EXIT_CODE_DONE;
+	case 400:
+		return EXIT_CODE_USAGE;
+	case 422:
+		return EXIT_CODE_CONFIG;
+	case 504:
+		return EXIT_CODE_TIMEOUT;
+	default:
+		return EXIT_CODE_REFUSED;
+	}
+}
+
+static int show_error(const struct ctl_answer *answer, const json_t *json)
+{
+	const char *text = json_string_value(json_object_get(json, "error"));
+
+	complain("", text == NULL ? "the balancer refuses" : text, "");
+	return code_of_status(answer->status);
+}
+
+static int show(
+	const struct ctl_row *row, const struct options *options, const struct ctl_answer *answer)
+{
+	json_error_t mistake;
+	json_t *json;
+	int code = code_of_status(answer->status);
+
+	if (options->json && code == EXIT_CODE_DONE) {
+		(void)fwrite(answer->body, 1, answer->length, stdout);
+		return code;
+	}
+	json = json_loadb(answer->body, answer->length, 0, &mistake);
+	if (code != EXIT_CODE_DONE) {
+		code = show_error(answer, json);
+	} else if (json == NULL) {
+		complain("the answer is no JSON: ", mistake.text, "");
+		code = EXIT_CODE_UNAVAILABLE;
+	} else if (!row->print(json, stdout)) {
+		(void)fputs("loble: out of memory\n", stderr);
+		code = EXIT_CODE_LIMIT;
+	}
+	json_decref(json);
+	return code;
+}
+
+int command_ctl(const struct options *options)
+{
+	static struct admin_found found;
+	const struct ctl_row *row;
+	struct ctl_request request;
+	struct ctl_answer answer;
+	struct error err;
+	char target[TARGET_MAX];
+	int code;
+
+	if (options->operand == NULL) {
+		return usage("'loble ctl' needs a command", "", "");
+	}
+	row = ctl_find(options->operand);
+	if (row == NULL) {
+		return refuse_command(options->operand);
+	}
+	code = make_target(row, options, target);
+	if (code != EXIT_CODE_DONE) {
+		return code;
+	}
+	request = (struct ctl_request){
+		.socket = options->socket,
+		.method = row->method,
+		.target = target,
+		.timeout_ms = row->timeout_ms,
+	};
+	if (request.socket == NULL) {
+		request.socket = choose_socket(&found, &code);
+	}
+	if (request.socket == NULL) {
+		return code;
+	}
+	if (ctl_exchange(&request, &answer, &err) < 0) {
+		complain("", err.text, "");
+		return code_of_error(err.code);
+	}
+	code = show(row, options, &answer);
+	ctl_answer_done(&answer);
+	return code;
+}

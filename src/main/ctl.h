@@ -1,0 +1,47 @@
+/*
+ * The commands of `loble ctl`, as a table: one row each. Parser of words, help and request are
+ * made from it.
+ *
+ * Threads: the first thread.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+struct options;
+
+/* Options that not every command takes. */
+enum ctl_option {
+	CTL_POOL = 1 << 0,
+	CTL_BACKEND = 1 << 1,
+	CTL_LISTENER = 1 << 2,
+	CTL_LIMIT = 1 << 3,
+};
+
+struct ctl_row {
+	const char *name;
+	const char *usage; /* what follows the name, as in a usage line */
+	const char *summary;
+	unsigned options; /* enum ctl_option */
+	const char *method;
+	const char *path;
+	int timeout_ms; /* without a byte of the answer */
+	/* Shows the answer to people. Returns false when there was no memory for it. */
+	bool (*print)(const json_t *answer, FILE *file);
+};
+
+extern const struct ctl_row ctl_table[];
+extern const size_t ctl_row_count;
+
+/* NULL when there is none of that name. */
+const struct ctl_row *ctl_find(const char *name);
+
+/* The list of the commands, for --help. */
+void ctl_print_commands(FILE *file);
+
+/* The printers of the rows. */
+bool ctl_print_status(const json_t *answer, FILE *file);
+bool ctl_print_backends(const json_t *answer, FILE *file);
+bool ctl_print_sessions(const json_t *answer, FILE *file);

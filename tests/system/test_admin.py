@@ -1,0 +1,553 @@
+"""The admin socket: what it answers, to whom, and what hostile clients of it can do."""
+
+import concurrent.futures
+import http.client
+import json
+import os
+import pwd
+import re
+import socket
+import stat
+import subprocess
+import time
+
+import pytest
+
+from harness import net, proc
+from harness.backends import echo
+from harness.loble import REPORTS, environment
+from harness.net import END
+from harness.paths import ABSTRACT, data
+from harness.wait import DEADLINE, SLOWNESS, until
+
+USAGE, UNREACHABLE, NOT_PERMITTED, REFUSED = 64, 69, 77, 78
+NOBODY = pwd.getpwnam("nobody")
+
+pytestmark = pytest.mark.asan
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+
+
+class Local(http.client.HTTPConnection):
+    """HTTP over a UNIX socket."""
+
+    def __init__(self, path):
+        super().__init__("loble", timeout=DEADLINE)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+def ask(loble, path, method="GET", body=None):
+    """Status, headers and body of one request."""
+    connection = Local(loble.admin_socket)
+    try:
+        connection.request(method, path, body=body)
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+    finally:
+        connection.close()
+
+
+def raw(loble):
+    one = socket.socket(socket.AF_UNIX)
+    one.settimeout(DEADLINE)
+    one.connect(str(loble.admin_socket))
+    return one
+
+
+@pytest.fixture
+def ctl(binary):
+    def command(*words, env=None, user=None):
+        done = subprocess.run(
+            [str(binary), "ctl", *map(str, words)], capture_output=True, text=True,
+            timeout=DEADLINE, env=environment(env), check=False,
+            **({"user": user, "group": user, "extra_groups": []} if user else {}))
+        for report in REPORTS:
+            assert report not in done.stderr, done.stderr
+        return done
+    return command
+
+
+# What is told.
+
+@pytest.mark.tsan
+def test_status_tells_what_runs(bench):
+    line = bench.line()
+    client, backend = line.open()
+    status = line.loble.asks("status")
+    assert status["pid"] == line.loble.pid
+    assert re.match(r"^\d+\.\d+\.\d+", status["version"])
+    assert status["phase"] == "running"
+    assert status["ready"] is True and status["not_ready_because"] is None
+    assert 0 < status["uptime_seconds"] < 1000
+    assert status["sessions"] == 1
+    assert status["config"]["generation"] == 1
+    assert status["config"]["last_reload_successful"] is True
+    assert re.match(r"^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$", status["config"]["last_reload"])
+    assert status["snapshot"]["version"] >= 1
+    assert status["worker"]["restarts"] == 0
+    assert proc.alive(status["worker"]["pid"])
+    assert status["listeners"] == [{
+        "name": "default", "address": str(line.loble.address), "pool": "default", "open": True,
+        "active": 1, "max_connections": 0, "connections": 1}]
+    assert status["pools"] == [{
+        "name": "default", "algorithm": "round_robin", "healthy": 1, "draining": 0,
+        "unhealthy": 0, "maintenance": 0, "sessions": 1, "fallback": False}]
+    client.finish()
+    assert backend.rest() == (b"", END)
+    backend.finish()
+    assert client.rest() == (b"", END)
+    until(lambda: line.loble.asks("status")["sessions"] == 0, lambda: "the session to be gone")
+
+
+def test_backends_tell_their_state_and_why(bench):
+    service = bench.service(echo)
+    dead = net.free_tcp4()
+    loble = bench.loble({"name": "good", "address": str(service.address), "weight": 7,
+                         "max_connections": 5},
+                        {"name": "bad", "address": str(dead)},
+                        health={"failure_threshold": 2}, balancer={"algorithm": "round_robin"})
+    for _ in range(20):
+        assert loble.ask(b"x") == (b"x", END)
+    loble.wait_health("unhealthy", "bad")
+    found = {one["backend"]: one for one in loble.asks("backends")["backends"]}
+    good, bad = found["good"], found["bad"]
+    assert list(found) == ["good", "bad"]
+    assert (good["state"], good["admin"], good["weight"]) == ("healthy", "ready", 7)
+    assert good["address"] == str(service.address)
+    assert good["max_connections"] == 5
+    assert good["connections"] == 20 and good["connect_failures"] == 0
+    assert good["received_bytes"] == good["sent_bytes"] == 20
+    assert good["since"]["cause"] == "configuration"
+    assert (bad["state"], bad["connections"]) == ("unhealthy", 0)
+    assert bad["connect_failures"] == bad["connect_failures_by_reason"]["refused"] >= 2
+    assert bad["since"]["cause"] == "traffic" and bad["since"]["reason"] == "refused"
+    assert 0 <= bad["since"]["seconds"] < 100
+    table = loble.ctl("backends").stdout.splitlines()
+    assert table[0].split()[:3] == ["POOL", "BACKEND", "STATE"]
+    assert [row.split()[1:4] for row in table[1:]] == [
+        ["good", "healthy", "ready"], ["bad", "unhealthy", "ready"]]
+    assert table[2].endswith("traffic: refused")
+
+
+@pytest.mark.tsan
+def test_sessions_tell_who_is_connected_to_whom(bench):
+    line = bench.line()
+    client, backend = line.open()
+    client.send(data(5000))
+    assert backend.receive(5000) == data(5000)
+    backend.send(data(3000))
+    assert client.receive(3000) == data(3000)
+    answer = line.loble.asks("sessions")
+    assert answer["shown"] == answer["sessions_now"] == 1
+    [session] = answer["sessions"]
+    host, port = client.sock.getsockname()
+    assert session["client"] == f"{host}:{port}"
+    assert (session["listener"], session["pool"]) == ("default", "default")
+    assert session["backend"] == str(line.backend.address)
+    assert session["state"] == "open"
+    assert (session["received_bytes"], session["sent_bytes"]) == (5000, 3000)
+    assert 0 <= session["idle_seconds"] <= session["age_seconds"] + 0.01
+    time.sleep(0.3)
+    [later] = line.loble.asks("sessions")["sessions"]
+    assert later["id"] == session["id"]
+    assert later["idle_seconds"] >= 0.25
+    assert later["age_seconds"] >= session["age_seconds"] + 0.25
+    table = line.loble.ctl("sessions").stdout.splitlines()
+    assert table[1].split()[:2] == [session["id"], session["client"]]
+    assert table[-1] == "1 shown of 1"
+
+
+def test_a_session_that_has_no_backend_yet_is_connecting(bench):
+    loble = bench.loble(bench.blackhole(), timeouts={"connect": "30s", "connect_total": "30s"})
+    client = bench.keep(loble.connect())
+    until(lambda: loble.asks("sessions")["shown"] == 1, lambda: "the session to be listed")
+    [session] = loble.asks("sessions")["sessions"]
+    assert session["state"] == "connecting"
+    client.reset()
+
+
+def test_sessions_over_unix_sockets_have_neither_address_nor_idle_time(bench):
+    line = bench.line(ABSTRACT)
+    line.open()
+    [session] = line.loble.asks("sessions")["sessions"]
+    assert session["client"] == "unix"
+    assert session["idle_seconds"] is None
+    assert "unix" in line.loble.ctl("sessions").stdout
+
+
+def two_pools(bench):
+    services = [bench.manual() for _ in range(3)]
+    where = {"red": net.free_tcp4(), "blue": net.free_tcp4()}
+    config = {
+        "server": {"workers": 2},
+        "listeners": [{"name": name, "address": str(address), "pool": name}
+                      for name, address in where.items()],
+        "pools": {
+            "red": {"backends": [{"name": "a", "address": str(services[0].address)},
+                                 {"name": "b", "address": str(services[1].address)}]},
+            "blue": {"backends": [{"name": "a", "address": str(services[2].address)}]},
+        },
+        "metrics": {"address": str(net.free_tcp4())},
+    }
+    loble = bench.raw(config)
+    for name, count in (("red", 4), ("blue", 3)):
+        for _ in range(count):
+            bench.keep(net.connect(where[name]))
+    until(lambda: [one["state"] for one in loble.asks("sessions")["sessions"]] == ["open"] * 7,
+          lambda: "seven sessions to be open")
+    return loble
+
+
+def test_lists_can_be_narrowed(bench):
+    loble = two_pools(bench)
+
+    def sessions(*words):
+        answer = loble.asks("sessions", *words)
+        assert answer["shown"] == len(answer["sessions"])
+        assert answer["sessions_now"] == 7
+        return [(one["pool"], one["backend"]) for one in answer["sessions"]]
+
+    def backends(*words):
+        return [(one["pool"], one["backend"])
+                for one in loble.asks("backends", *words)["backends"]]
+    assert sorted(sessions()) == [("blue", "a")] * 3 + [("red", "a")] * 2 + [("red", "b")] * 2
+    assert sessions("--pool", "blue") == [("blue", "a")] * 3
+    assert sessions("--listener", "blue") == [("blue", "a")] * 3
+    assert sorted(sessions("--backend", "a")) == [("blue", "a")] * 3 + [("red", "a")] * 2
+    assert sessions("--backend", "red/a") == [("red", "a")] * 2
+    assert sessions("--pool", "red", "--backend", "b") == [("red", "b")] * 2
+    assert len(sessions("--limit", 5)) == 5
+    assert sessions("--backend", "blue/a", "--limit", "2") == [("blue", "a")] * 2
+    assert sessions("--pool", "nothing") == []
+    assert sorted(backends()) == [("blue", "a"), ("red", "a"), ("red", "b")]
+    assert backends("--pool", "red") == [("red", "a"), ("red", "b")]
+    assert sorted(backends("--backend", "a")) == [("blue", "a"), ("red", "a")]
+    assert backends("--backend", "blue/a") == [("blue", "a")]
+
+
+def test_names_are_shown_without_their_control_characters(bench):
+    service = bench.service(echo)
+    loble = bench.loble({"name": "caf\u00e9 \u009b[31m", "address": str(service.address)},
+                        {"name": "a b&c=d/e%20", "address": str(net.free_tcp4())})
+    table = loble.ctl("backends").stdout
+    assert "caf\u00e9 \\xc2\\x9b[31m" in table and "\u009b" not in table
+    [one] = loble.asks("backends", "--backend", "a b&c=d/e%20")["backends"]
+    assert one["backend"] == "a b&c=d/e%20"
+
+
+@pytest.mark.parametrize("count", [3000])
+def test_thousands_of_sessions_are_listed_while_traffic_goes_on(bench, count):
+    line = bench.line(server={"workers": 2})
+    clients = [line.open() for _ in range(count)]
+    lap = bench.service(echo)
+    other = bench.loble(lap)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        lists = [pool.submit(line.loble.asks, "sessions") for _ in range(3)]
+        slowest = 0
+        while not all(one.done() for one in lists):
+            start = time.monotonic()
+            client, backend = clients[0]
+            client.send(b"x")
+            assert backend.receive(1) == b"x"
+            slowest = max(slowest, time.monotonic() - start)
+    for one in lists:
+        answer = one.result()
+        assert answer["shown"] == answer["sessions_now"] == count
+        assert len({session["id"] for session in answer["sessions"]}) == count
+    assert slowest < 2 * SLOWNESS, f"a byte took {slowest} s"
+    assert other.asks("sessions")["shown"] == 0
+
+
+# How it is asked.
+
+def test_the_socket_speaks_http_and_json(bench):
+    loble = bench.loble(bench.service(echo))
+    for path in ("/v1/status", "/v1/backends", "/v1/sessions", "/v1/sessions?limit=1"):
+        status, headers, body = ask(loble, path)
+        assert status == 200
+        assert headers["Content-Type"] == "application/json"
+        assert headers["Cache-Control"] == "no-store"
+        assert isinstance(json.loads(body), dict)
+    status, _, body = ask(loble, "/v1/status", "HEAD")
+    assert (status, body) == (200, b"")
+    assert ask(loble, "/readyz")[0] == ask(loble, "/healthz")[0] == 200
+    assert b"loble_build_info" in ask(loble, "/metrics")[2]
+
+
+@pytest.mark.parametrize("method, path, status, word", [
+    ("GET", "/v1/nothing", 404, "/v1/status"),
+    ("GET", "/v1", 404, "no such path"),
+    ("GET", "/v1/../v1/status", 404, "no such path"),
+    ("POST", "/v1/status", 405, "GET"),
+    ("DELETE", "/v1/sessions", 405, "GET"),
+    ("PUT", "/v1/backends", 405, "GET"),
+    ("GET", "/v1/sessions?limit=0", 400, "limit"),
+    ("GET", "/v1/sessions?limit=-1", 400, "limit"),
+    ("GET", "/v1/sessions?limit=1x", 400, "limit"),
+    ("GET", "/v1/sessions?limit=99999999999999999999999", 400, "limit"),
+    ("GET", "/v1/sessions?limt=1", 400, "limt"),
+    ("GET", "/v1/status?pool=a", 400, "pool"),
+    ("GET", "/v1/sessions?" + "&".join(f"pool={n}" for n in range(20)), 400, "too many"),
+])
+def test_what_it_does_not_know_is_refused_as_json(bench, method, path, status, word):
+    loble = bench.loble(bench.service(echo))
+    found, headers, body = ask(loble, path, method)
+    assert found == status
+    assert word in json.loads(body)["error"]
+    assert headers["Content-Type"] == "application/json"
+    if status == 405:
+        assert headers["Allow"] == "GET, HEAD"
+
+
+def test_the_port_of_the_metrics_does_not_serve_it(bench):
+    loble = bench.loble(bench.service(echo))
+    for path in ("/v1/status", "/v1/backends", "/v1/sessions"):
+        assert loble.get(path)[0] == 404
+    assert loble.get("/healthz")[0] == 200
+
+
+def test_it_is_there_without_metrics(bench):
+    service = bench.service(echo)
+    where = net.free_tcp4()
+    loble = bench.raw({"server": {"workers": 1}, "listener": {"address": str(where)},
+                       "backends": [{"address": str(service.address)}]}, ready=None)
+    until(lambda: loble.admin_socket.exists() and
+          loble.ctl("status", check=False).returncode == 0, lambda: f"status\n{loble.log}")
+    assert loble.asks("status")["sessions"] == 0
+    assert net.exchange(where, b"hello") == (b"hello", END)
+
+
+@pytest.mark.parametrize("words, near", [
+    (["statu"], "ctl status"), (["session"], "ctl sessions"), (["bakends"], "ctl backends"),
+    (["xyzzy"], "ctl xyzzy"), ([], "needs a command"), (["status", "--limit", "1"], "--limit"),
+    (["backends", "--listener", "x"], "--listener"), (["sessions", "--limit", "0"], "--limit"),
+    (["sessions", "more"], "more"),
+])
+def test_wrong_words_are_usage_errors_with_the_nearest_right_one(ctl, words, near):
+    done = ctl("--socket", "/nowhere", *words)
+    assert done.returncode == USAGE
+    assert near in done.stderr and done.stdout == ""
+
+
+def test_the_help_lists_every_command(ctl):
+    done = ctl("--help")
+    assert done.returncode == 0
+    for command in ("status", "backends", "sessions", "--socket", "--json"):
+        assert command in done.stdout
+
+
+# Where it is, and whose.
+
+def test_only_the_owner_may_use_it_and_its_end_removes_it(bench):
+    loble = bench.loble(bench.service(echo))
+    mode = os.lstat(loble.admin_socket).st_mode
+    assert stat.S_ISSOCK(mode) and stat.S_IMODE(mode) == 0o600
+    loble.finish()
+    assert not loble.admin_socket.exists()
+
+
+@needs_root
+def test_another_user_is_refused(bench, ctl, directory):
+    loble = bench.loble(bench.service(echo))
+    directory.chmod(0o755)
+    loble.directory.chmod(0o755)
+    done = ctl("--socket", loble.admin_socket, "status", user=NOBODY.pw_uid)
+    assert done.returncode == NOT_PERMITTED
+    assert "ermission denied" in done.stderr
+
+
+@needs_root
+def test_it_belongs_to_the_user_that_the_balancer_becomes(bench, ctl, directory):
+    loble = bench.loble(bench.service(echo), server={"user": "nobody", "workers": 1})
+    directory.chmod(0o755)
+    loble.directory.chmod(0o755)
+    assert os.lstat(loble.admin_socket).st_uid == NOBODY.pw_uid
+    assert ctl("--socket", loble.admin_socket, "status", user=NOBODY.pw_uid).returncode == 0
+    os.chown(loble.directory, NOBODY.pw_uid, -1)
+    loble.finish()
+    assert not loble.admin_socket.exists()
+
+
+def test_a_stale_one_is_replaced(bench):
+    first = bench.loble(bench.service(echo))
+    first.process.kill()
+    first.process.wait()
+    bench.lobles.remove(first)
+    assert first.admin_socket.exists()
+    second = bench.loble(bench.service(echo), admin={"socket": str(first.admin_socket)})
+    assert ask(first, "/healthz")[0] == 200  # the same path, another process
+    status = json.loads(ask(first, "/v1/status")[2])
+    assert status["pid"] == second.pid
+
+
+@pytest.mark.parametrize("kind", ["live", "no directory", "a file", "a directory"])
+def test_a_path_that_cannot_be_made_ends_the_start(bench, directory, kind):
+    service = bench.service(echo)
+    path = directory / "x.sock"
+    if kind == "live":
+        path = bench.loble(service).admin_socket
+    elif kind == "no directory":
+        path = directory / "no" / "x.sock"
+    elif kind == "a file":
+        path.write_text("mine")
+    else:
+        path.mkdir()
+    loble = bench.loble(service, admin={"socket": str(path)}, options={"ready": None})
+    assert loble.wait_exit() == REFUSED
+    assert "admin.socket" in loble.log and str(path) in loble.log
+    loble.checked = True
+    assert path.exists() == (kind != "no directory")
+
+
+def default_place(bench, home, **options):
+    """A Loble of a user of its own place, and what `ctl` needs to find it."""
+    service = bench.service(echo)
+    where, metrics = net.free_tcp4(), net.free_tcp4()
+    config = {"server": {"workers": 1}, "listener": {"address": str(where)},
+              "metrics": {"address": str(metrics)}, "admin": {},
+              "backends": [{"address": str(service.address)}]}
+    return bench.raw(config, env={"XDG_RUNTIME_DIR": str(home)},
+                     wrapper=("setpriv", "--reuid", str(NOBODY.pw_uid), "--clear-groups"),
+                     **options)
+
+
+@pytest.fixture
+def home(directory):
+    directory.chmod(0o755)
+    place = directory / "home"
+    place.mkdir()
+    os.chown(place, NOBODY.pw_uid, NOBODY.pw_gid)
+    return place
+
+
+@needs_root
+def test_the_default_place_is_made_found_and_left(bench, ctl, home):
+    env = {"XDG_RUNTIME_DIR": str(home)}
+    loble = default_place(bench, home)
+    path = home / "loble" / "admin.sock"
+    assert stat.S_IMODE(os.lstat(path.parent).st_mode) == 0o700
+    assert stat.S_IMODE(os.lstat(path).st_mode) == 0o600
+    assert loble.wait_event("started")["admin_socket"] == str(path)
+    done = ctl("status", "--json", env=env, user=NOBODY.pw_uid)
+    assert json.loads(done.stdout)["pid"] == loble.pid
+    loble.finish()
+    assert not path.exists()
+    assert ctl("status", env=env, user=NOBODY.pw_uid).returncode == UNREACHABLE
+
+
+@needs_root
+def test_several_in_the_default_place_must_be_told_apart(bench, ctl, home):
+    env = {"XDG_RUNTIME_DIR": str(home)}
+    first, second = default_place(bench, home), default_place(bench, home)
+    beside = home / "loble" / f"{second.pid}.sock"
+    warning = second.wait_event("admin_socket", level="warn")
+    assert str(beside) in warning["message"]
+    done = ctl("status", env=env, user=NOBODY.pw_uid)
+    assert done.returncode == UNREACHABLE and "--socket" in done.stderr
+    for path in (home / "loble" / "admin.sock", beside):
+        assert str(path) in done.stderr
+    done = ctl("status", "--json", "--socket", beside, user=NOBODY.pw_uid)
+    assert json.loads(done.stdout)["pid"] == second.pid
+    first.process.kill()  # what it leaves behind is not live, and goes with the next start
+    first.process.wait()
+    bench.lobles.remove(first)
+    done = ctl("status", "--json", env=env, user=NOBODY.pw_uid)
+    assert json.loads(done.stdout)["pid"] == second.pid
+    third = default_place(bench, home)
+    assert third.wait_event("started")["admin_socket"].endswith("/admin.sock")
+
+
+@needs_root
+def test_a_default_place_that_cannot_be_made_is_a_warning(bench, home):
+    home.chmod(0o500)
+    loble = default_place(bench, home)
+    assert "there is no admin socket" in loble.wait_event("admin_socket", level="warn")["message"]
+    assert "admin_socket" not in loble.wait_event("started")
+
+
+def test_nobody_at_home_is_unreachable(ctl, directory):
+    for path in (directory / "none.sock", directory):
+        done = ctl("status", "--socket", path)
+        assert done.returncode == UNREACHABLE and str(path) in done.stderr
+    stale = directory / "stale.sock"
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(stale))
+        one.listen()
+    assert ctl("status", "--socket", stale).returncode == UNREACHABLE
+    assert ctl("status", "--socket", "/" + "x" * 200).returncode == UNREACHABLE
+
+
+@pytest.mark.parametrize("answer", [
+    b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{]",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
+])
+def test_what_is_no_balancer_is_said_so(ctl, directory, answer):
+    path = directory / "other.sock"
+    with socket.socket(socket.AF_UNIX) as listener, \
+            concurrent.futures.ThreadPoolExecutor() as pool:
+        listener.bind(str(path))
+        listener.listen()
+
+        def serve():
+            one, _ = listener.accept()
+            with one:
+                one.recv(65536)
+                one.sendall(answer)
+        served = pool.submit(serve)
+        done = ctl("status", "--socket", path)
+        served.result()
+    assert done.returncode == UNREACHABLE
+    assert done.stderr.strip() and done.stdout == ""
+
+
+# Those who mean no good.
+
+@pytest.mark.tsan
+def test_hostile_clients_do_not_keep_others_out(bench):
+    service = bench.service(echo)
+    loble = bench.loble(service)
+    idle = proc.sockets(loble.pid)
+    dribblers = [raw(loble) for _ in range(100)]
+    for number, one in enumerate(dribblers):
+        one.send(b"GET /v1/status HTTP/1.1\r\nHost: x"[:number % 30 + 1])
+    huge = raw(loble)
+    with pytest.raises(OSError):
+        for _ in range(2000):
+            huge.send(b"X-Long: " + b"y" * 10000 + b"\r\n")
+        raise OSError
+    flood = [raw(loble) for _ in range(20)]
+    for one in flood:
+        one.send(b"GET /v1/sessions HTTP/1.1\r\nHost: x\r\n\r\n" * 50)  # and never reads
+    assert loble.ask(b"through") == (b"through", END)
+    assert loble.asks("status")["sessions"] == 0  # after a second one of them gives way
+    for one in [huge, *dribblers, *flood]:
+        one.close()
+    until(lambda: proc.sockets(loble.pid) <= idle, lambda: "the connections to be gone")
+    assert loble.asks("status")["phase"] == "running"
+
+
+def test_noise_is_refused_and_costs_nothing(bench):
+    loble = bench.loble(bench.service(echo))
+    for noise in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\0" * 4000, b"GET\r\n\r\n",
+                  b"GET /v1/status HTTP/9.9\r\n\r\n", b"POST /v1/status HTTP/1.1\r\n"
+                  b"Host: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n"):
+        one = raw(loble)
+        one.sendall(noise)
+        one.shutdown(socket.SHUT_WR)
+        answer = b""
+        try:
+            while piece := one.recv(65536):
+                answer += piece
+        except ConnectionResetError:
+            pass
+        one.close()
+        assert b" 200 " not in answer.split(b"\r\n")[0]
+    assert loble.asks("status")["phase"] == "running"
+    before = proc.cpu_seconds(loble.pid)
+    time.sleep(0.5)
+    assert proc.cpu_seconds(loble.pid) - before < 0.1 * SLOWNESS
