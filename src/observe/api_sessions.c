@@ -84,7 +84,7 @@ static bool copy_record(
 		copy_words(from, ret_record);
 		atomic_thread_fence(memory_order_acquire);
 		if (atomic_load_explicit(&from->state, memory_order_relaxed) == state &&
-			session_record_check(ret_record, index) == ret_record->check) {
+			session_record_valid(ret_record, index)) {
 			return true;
 		}
 	}

@@ -33,8 +33,8 @@ struct observe_setup {
 	struct address metrics_address; /* any kind; a name is looked up in observe_start() */
 
 	/*
-	 * The admin socket: listening, non-blocking; -1: none. Borrowed. It serves the pages too, and
-	 * /v1/, which the address of the metrics does not.
+	 * The admin socket: listening, non-blocking; -1: none. Borrowed. It serves the pages too,
+	 * and /v1/, which the address of the metrics does not.
 	 */
 	int admin_fd;
 
@@ -45,8 +45,8 @@ struct observe_setup {
 
 /*
  * Binds the address and starts the thread. With no metrics, admin socket or access log there is
- * nothing to do and *ret_observe is NULL. Returns 0, or a negative errno with `err` filled in and nothing
- * left behind.
+ * nothing to do and *ret_observe is NULL. Returns 0, or a negative errno with `err` filled in and
+ * nothing left behind.
  */
 int observe_start(
 	const struct observe_setup *setup, struct observe **ret_observe, struct error *err);
