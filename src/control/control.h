@@ -27,6 +27,7 @@ struct control_setup {
 	const int *worker_fds; /* eventfd of each worker: written after a command */
 	int signal_fd;         /* signalfd of SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 */
 	uint64_t seed;
+	const char *story;                  /* why a predecessor has died; NULL: there was none */
 	void (*reopen_logs)(void *context); /* SIGUSR1 */
 	void *context;
 };

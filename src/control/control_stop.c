@@ -3,6 +3,7 @@
 #include "config/config.h"
 #include "control/control_internal.h"
 #include "model/shm.h"
+#include "os/clock.h"
 #include "os/notify.h"
 
 static void record_process(struct control *control, enum event_kind kind, const char *detail)
@@ -69,6 +70,15 @@ uint32_t control_workers_left(const struct control *control)
 	return count;
 }
 
+static void note_drain(struct control *control, uint64_t now_ns)
+{
+	counter_t *since_ns = &control->setup.shm->header->process.drain_since_ns;
+
+	if (counter_get(since_ns) == 0) {
+		counter_set(since_ns, now_ns);
+	}
+}
+
 /* The commands that belong to the actions, in the order in which the workers must see them. */
 static void command_stop(struct control *control, unsigned actions)
 {
@@ -118,6 +128,7 @@ bool control_step_stop(struct control *control, uint64_t now_ns)
 		set_phase(control, PHASE_LAME_DUCK);
 	}
 	if ((actions & (STOP_DO_DRAIN | STOP_DO_EXIT)) != 0) {
+		note_drain(control, now_ns);
 		set_phase(control, PHASE_DRAINING);
 	}
 	command_stop(control, actions);
@@ -130,9 +141,21 @@ bool control_step_stop(struct control *control, uint64_t now_ns)
 	return true;
 }
 
+/* The limit of the drain is that of all worker processes together. */
+static uint64_t drain_left_ns(const struct control *control)
+{
+	const uint64_t since_ns = counter_get(&control->setup.shm->header->process.drain_since_ns);
+	const uint64_t passed_ns = clock_monotonic_ns() - since_ns;
+
+	return passed_ns >= control->stop.drain_ns ? 0 : control->stop.drain_ns - passed_ns;
+}
+
 /* A predecessor that was stopping has said so: the order to stop holds. */
 void control_begin(struct control *control)
 {
+	if (control->setup.story != NULL) {
+		record_process(control, EVENT_WORKER_RESTARTED, control->setup.story);
+	}
 	switch ((enum process_phase)atomic_load_explicit(
 		&control->setup.shm->header->process.phase, memory_order_acquire)) {
 	case PHASE_STARTING:
@@ -145,6 +168,10 @@ void control_begin(struct control *control)
 		control->listening = true;
 		break;
 	case PHASE_DRAINING:
+		control->stop.drain_ns = drain_left_ns(control);
+		control->stop.lame_duck_ns = 0;
+		control->stop_signals++;
+		break;
 	case PHASE_STOPPED:
 		control->stop.lame_duck_ns = 0;
 		control->stop_signals++;

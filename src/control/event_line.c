@@ -14,6 +14,7 @@ static enum log_level level_of(const struct event *event)
 	case EVENT_CONFIG_REFUSED:
 	case EVENT_BACKEND_HELD:
 	case EVENT_BACKEND_UNRESOLVED:
+	case EVENT_WORKER_RESTARTED:
 		return LOG_WARN;
 	case EVENT_PROCESS_STARTED:
 	case EVENT_PROCESS_STOPPING:
@@ -44,6 +45,9 @@ static void add_states(struct log_line *line, const struct event *event)
 
 static void add_numbers(struct log_line *line, const struct event *event)
 {
+	if (event->kind == EVENT_WORKER_RESTARTED) {
+		log_number(line, "sessions", event->sessions);
+	}
 	if (event->kind != EVENT_BACKEND_HEALTH && event->kind != EVENT_BACKEND_HELD) {
 		return;
 	}

@@ -1,5 +1,7 @@
 /*
- * What the files of the registry share. Private to control/registry*.c; control alone.
+ * What the files of the registry share. Private to control/registry*.c.
+ *
+ * Threads: control alone.
  */
 #pragma once
 

@@ -222,7 +222,7 @@ static uint32_t at_most(uint32_t value, uint32_t limit)
 
 int adopt_begin(struct worker *worker)
 {
-	const struct worker_state *state = worker_state(worker);
+	struct worker_state *state = worker_state(worker);
 	struct census *census = calloc(1, sizeof *census);
 
 	worker->orphans = calloc(worker->setup.orphan_count + 1U, sizeof *worker->orphans);
@@ -233,6 +233,7 @@ int adopt_begin(struct worker *worker)
 	for (uint32_t i = 0; i < worker->setup.orphan_count; i++) {
 		worker->orphans[i] = worker->setup.orphans[i];
 	}
+	atomic_store_explicit(&state->stopped, 0, memory_order_relaxed);
 	worker->used = at_most(state->records_used, worker->capacity);
 	worker->chunk_used = at_most(state->chunks_used, CHUNKS_PER_WORKER);
 	worker->pipe_used = at_most(state->pipes_used, PIPES_PER_WORKER);

@@ -8,6 +8,7 @@
 #include "main/lifecycle.h"
 #include "main/load.h"
 #include "main/options.h"
+#include "main/supervisor.h"
 
 static int usage(const char *problem)
 {
@@ -30,6 +31,13 @@ static struct config *load(const struct options *options, int *ret_code)
 	return load_arguments(options, ret_code);
 }
 
+static int run(const struct config *config)
+{
+	const struct lifecycle alone = {.config = config};
+
+	return config->server.supervise ? supervisor_run(config) : lifecycle_run(&alone);
+}
+
 int command_run(const struct options *options)
 {
 	struct config *config;
@@ -48,7 +56,7 @@ int command_run(const struct options *options)
 		config_print(config, stdout);
 		code = EXIT_CODE_DONE;
 	} else {
-		code = lifecycle_run(config);
+		code = run(config);
 	}
 	config_free(config);
 	return code;

@@ -85,8 +85,10 @@ static int run(
 	if (config == NULL) {
 		diag_print(diag, stderr);
 	} else {
+		const struct lifecycle alone = {.config = config};
+
 		config->admin.off = true; /* the default place is for balancers that are meant */
-		code = lifecycle_run(config);
+		code = lifecycle_run(&alone);
 	}
 	config_free(config);
 	diag_free(diag);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "control/control.h"
+#include "data/claims.h"
 #include "main/admin_socket.h"
 #include "main/exit_code.h"
 #include "main/plane.h"
@@ -24,6 +25,7 @@
 #include "os/clock.h"
 #include "os/notify.h"
 #include "os/privilege.h"
+#include "os/process.h"
 #include "os/thread.h"
 
 enum {
@@ -34,8 +36,9 @@ enum {
 
 /* All that runs. Made in this order, and undone in the reverse one. */
 struct process {
-	const struct config *given; /* borrowed: as it was read */
-	struct config config;       /* a flat copy, with what was 0 for "find out" filled in */
+	const struct lifecycle *setup; /* borrowed */
+	struct claims claims;          /* of the sessions that it goes on with */
+	struct config config;          /* a flat copy, with what was 0 for "find out" filled in */
 	struct log_writer *log;
 	struct log_writer *access_log; /* the log itself where there is no file of its own */
 	struct shm shm;
@@ -78,7 +81,7 @@ static uint32_t sessions_for(uint64_t descriptors)
 	return smaller(usable / 2, SESSIONS_MAX);
 }
 
-static void settle_numbers(struct config *config)
+uint64_t lifecycle_settle(struct config *config)
 {
 	const uint64_t wanted = config->server.max_sessions == 0
 		? DESCRIPTORS_WANTED
@@ -93,6 +96,7 @@ static void settle_numbers(struct config *config)
 		config->server.max_sessions = sessions_for(descriptors);
 	}
 	config->server.max_sessions = smaller(config->server.max_sessions, SESSIONS_MAX);
+	return descriptors;
 }
 
 static int open_log(const char *path, uint32_t format, counter_t *dropped,
@@ -184,6 +188,7 @@ static int start_control(struct process *process, struct error *err)
 		.worker_fds = process->plane.wake_fds,
 		.signal_fd = process->signal_fd,
 		.seed = clock_monotonic_ns(),
+		.story = process->setup->inherit ? process->setup->story : NULL,
 		.reopen_logs = reopen_logs,
 		.context = process,
 	};
@@ -208,36 +213,23 @@ static int start_observe(struct process *process, struct error *err)
 	return observe_start(&setup, &process->observe, err);
 }
 
-/* Once: what the operator could mend is a matter of rights, not of a listener. */
-static void say_steering(const struct process *process)
-{
-	const struct process_state *state = &process->shm.header->process;
-	const uint32_t error = atomic_load_explicit(&state->steering_error, memory_order_relaxed);
-	struct log_line line;
-
-	if (error == 0) {
-		return;
-	}
-	log_begin(&line, LOG_INFO, "steering_off");
-	log_text(&line, "reason", strerrordesc_np((int)error));
-	log_text(
-		&line, "detail", "new clients are spread by a hash, not by load; see loble doctor");
-	log_end(&line);
-}
-
 static void say_started(const struct process *process)
 {
 	struct log_line line;
 	char status[128];
 
+	if (process->setup->inherit) {
+		return; /* control has told the story */
+	}
 	if (process->admin.warning[0] != '\0') {
 		log_message(LOG_WARN, "admin_socket", "%s", process->admin.warning);
 	}
 
-	say_steering(process);
 	log_begin(&line, LOG_INFO, "started");
 	log_text(&line, "version", LOBLE_VERSION);
-	log_number(&line, "pid", (uint64_t)getpid());
+	log_number(&line, "pid",
+		(uint64_t)(process->setup->supervisor != 0 ? process->setup->supervisor
+							   : getpid()));
 	log_number(&line, "workers", process->config.server.workers);
 	log_number(&line, "max_sessions", process->config.server.max_sessions);
 	log_number(&line, "listeners", process->config.listener_count);
@@ -246,6 +238,9 @@ static void say_started(const struct process *process)
 		log_text(&line, "admin_socket", process->admin.path);
 	}
 	log_end(&line);
+	if (process->setup->supervisor != 0) {
+		return; /* systemd listens to the supervisor */
+	}
 	(void)snprintf(status, sizeof status, "READY=1\nSTATUS=%u listeners, %u pools",
 		process->config.listener_count, process->config.pool_count);
 	notify_systemd(status);
@@ -273,33 +268,59 @@ static uint32_t run(struct process *process)
 	return hung;
 }
 
+/* The supervisor's mapping is at the same place in its child. */
 static int make_memory(struct process *process, struct error *err)
 {
 	int r;
 
 	snapshot_store_init(&process->store);
-	r = shm_create(process->config.server.workers, process->config.server.max_sessions,
-		&process->shm, err);
-	if (r == 0) {
+	if (process->setup->shm != NULL) {
+		process->shm = *process->setup->shm;
+		r = 0;
+	} else {
+		r = shm_create(process->config.server.workers, process->config.server.max_sessions,
+			&process->shm, err);
+	}
+	if (r == 0 && !process->setup->inherit) {
 		counter_set(&process->shm.header->process.started_ns, clock_monotonic_ns());
 	}
 	return r;
 }
 
-static int keep_configuration(struct process *process, struct error *err)
-{
-	return running_config_store(&process->shm, process->given, err);
-}
-
 static void drop_memory(struct process *process)
 {
 	snapshot_store_done(&process->store);
-	shm_destroy(&process->shm);
+	if (process->setup->shm == NULL) {
+		shm_destroy(&process->shm);
+	}
+}
+
+/* Before anything is opened: what is open now is the dead process's. */
+static int take_claims(struct process *process, struct error *err)
+{
+	if (!process->setup->inherit) {
+		return 0;
+	}
+	shm_reset_rings(&process->shm);
+	return claims_take(&process->shm, process->setup->keep, process->setup->keep_count,
+		&process->claims, err);
+}
+
+static void drop_claims(struct process *process)
+{
+	claims_done(&process->claims);
+}
+
+static int keep_configuration(struct process *process, struct error *err)
+{
+	return process->setup->inherit
+		? 0
+		: running_config_store(&process->shm, process->setup->config, err);
 }
 
 static int open_sockets(struct process *process, struct error *err)
 {
-	return sockets_open(&process->config, &process->shm, err);
+	return process->setup->inherit ? 0 : sockets_open(&process->config, &process->shm, err);
 }
 
 static void close_sockets(struct process *process)
@@ -328,7 +349,14 @@ static void close_admin(struct process *process)
 
 static int drop_rights(struct process *process, struct error *err)
 {
-	return privilege_drop(process->config.server.user, process->config.server.group, err);
+	const pid_t supervisor = process->setup->supervisor;
+	const int r =
+		privilege_drop(process->config.server.user, process->config.server.group, err);
+
+	if (r == 0 && supervisor != 0 && !process_die_with_parent(supervisor)) {
+		return error_say(err, ESRCH, "the supervisor is gone");
+	}
+	return r;
 }
 
 static void close_signals(struct process *process)
@@ -338,7 +366,8 @@ static void close_signals(struct process *process)
 
 static int make_plane(struct process *process, struct error *err)
 {
-	return plane_create(&process->config, &process->shm, &process->store, &process->plane, err);
+	return plane_create(&process->config, &process->shm, &process->store,
+		process->setup->inherit ? &process->claims : NULL, &process->plane, err);
 }
 
 static void free_plane(struct process *process)
@@ -371,6 +400,7 @@ static const struct stage {
 	void (*stop)(struct process *process);
 } stages[] = {
 	{make_memory, drop_memory},
+	{take_claims, drop_claims},
 	{keep_configuration, NULL},
 	{open_sockets, close_sockets},
 	{open_admin, close_admin},
@@ -394,15 +424,20 @@ static _Noreturn void leave_hung(struct process *process)
 	_exit(EXIT_CODE_DONE);
 }
 
-int lifecycle_run(const struct config *config)
+int lifecycle_run(const struct lifecycle *setup)
 {
 	struct process process = {
-		.given = config, .config = *config, .signal_fd = -1, .admin = {.fd = -1}};
+		.setup = setup, .config = *setup->config, .signal_fd = -1, .admin = {.fd = -1}};
 	struct error err = {.code = 0};
 	size_t started = 0;
 	int r = 0;
 
-	settle_numbers(&process.config);
+	(void)lifecycle_settle(&process.config);
+	if (setup->shm != NULL) {
+		/* What the memory was made for holds, also if the machine has changed since. */
+		process.config.server.workers = setup->shm->workers;
+		process.config.server.max_sessions = setup->shm->sessions_per_worker;
+	}
 	while (started < ARRAY_COUNT(stages)) {
 		r = stages[started].start(&process, &err);
 		if (r < 0) {
@@ -416,6 +451,10 @@ int lifecycle_run(const struct config *config)
 		}
 	} else {
 		(void)fprintf(stderr, "loble: error: %s\n", err.text);
+		if (setup->inherit) {
+			/* To take it apart would close what the next one is to take over. */
+			_exit(exit_code_of(-r));
+		}
 	}
 	while (started > 0) {
 		started--;

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "config/config.h"
+#include "data/claims.h"
 #include "model/access.h"
 #include "model/shm.h"
 #include "os/clock.h"
@@ -22,6 +23,18 @@ static uint64_t random_seed(void)
 	return seed;
 }
 
+/* The epoll that a worker inherits knows the wake descriptor of its predecessor. */
+static int wake_fd_of(const struct worker_setup *common, uint32_t index)
+{
+	const int inherited = common->inherit
+		? atomic_load_explicit(
+			  &common->shm->worker_states[index].wake_fd, memory_order_relaxed)
+		: 0;
+
+	/* Not close-on-exec: it goes with the epoll. */
+	return inherited > 0 ? inherited : eventfd(0, EFD_NONBLOCK);
+}
+
 /* `common` is what all workers are given alike. */
 static int make_worker(const struct config *config, const struct worker_setup *common,
 	struct plane *plane, uint32_t index, struct error *err)
@@ -29,9 +42,8 @@ static int make_worker(const struct config *config, const struct worker_setup *c
 	struct worker_setup setup = *common;
 
 	setup.index = index;
-	setup.steering = plane->steering.entries == NULL ? NULL : &plane->steering.entries[index];
 	setup.seed = random_seed();
-	plane->wake_fds[index] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	plane->wake_fds[index] = wake_fd_of(common, index);
 	if (plane->wake_fds[index] < 0) {
 		return error_set(err, errno, "cannot make worker %u", index);
 	}
@@ -47,19 +59,8 @@ static int make_worker(const struct config *config, const struct worker_setup *c
 	return worker_create(&setup, &plane->workers[index], err);
 }
 
-/* The array came with the listening sockets, maybe from a predecessor. Without it, all works. */
-static void map_steering(const struct shm *shm, struct steering *ret_steering)
-{
-	const int fd =
-		atomic_load_explicit(&shm->header->process.steering_fd, memory_order_relaxed);
-
-	if (fd > 0) {
-		(void)steering_map(fd, shm->workers, ret_steering, NULL);
-	}
-}
-
 int plane_create(const struct config *config, struct shm *shm, const struct snapshot_store *store,
-	struct plane *ret_plane, struct error *err)
+	const struct claims *claims, struct plane *ret_plane, struct error *err)
 {
 	struct plane plane = {.worker_count = shm->workers};
 	struct worker_setup common = {
@@ -67,6 +68,7 @@ int plane_create(const struct config *config, struct shm *shm, const struct snap
 		.store = store,
 		.max_sessions = config->server.max_sessions,
 		.access_sample = config->access_log.sample,
+		.inherit = claims != NULL,
 		.connect = {.keepalive_s = (uint32_t)((config->keepalive_ms + 999) / 1000)},
 	};
 	int r = 0;
@@ -79,8 +81,11 @@ int plane_create(const struct config *config, struct shm *shm, const struct snap
 		return error_set(err, errno, "cannot make the workers");
 	}
 	common.control_fd = plane.control_fd;
-	map_steering(shm, &plane.steering);
 	for (uint32_t i = 0; r == 0 && i < plane.worker_count; i++) {
+		if (claims != NULL) {
+			common.orphans = claims->orphans[i];
+			common.orphan_count = claims->orphan_count[i];
+		}
 		r = make_worker(config, &common, &plane, i, err);
 	}
 	if (r < 0) {
@@ -149,5 +154,4 @@ void plane_free(struct plane *plane)
 		socket_close(plane->wake_fds[i]);
 	}
 	socket_close(plane->control_fd);
-	steering_unmap(&plane->steering);
 }

@@ -8,9 +8,9 @@
 #include <stdint.h>
 
 #include "data/worker.h"
-#include "os/steering.h"
 
 struct access_ring;
+struct claims;
 struct config;
 struct error;
 
@@ -21,7 +21,6 @@ struct plane {
 	int wake_fds[WORKERS_MAX]; /* owned: control wakes a worker */
 	struct worker *workers[WORKERS_MAX];
 	struct access_ring *access[WORKERS_MAX]; /* owned; NULL: no access log */
-	struct steering steering;                /* owned mapping; without entries: none */
 };
 
 /*
@@ -29,7 +28,7 @@ struct plane {
  * with nothing left behind but those that no worker has taken.
  */
 int plane_create(const struct config *config, struct shm *shm, const struct snapshot_store *store,
-	struct plane *ret_plane, struct error *err);
+	const struct claims *claims, struct plane *ret_plane, struct error *err);
 
 /* Starts their threads. When one fails, those that run are told to exit. */
 int plane_start(struct plane *plane, struct shm *shm, struct error *err);

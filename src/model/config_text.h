@@ -31,5 +31,5 @@ struct config_text {
 /* Keeps a copy. Returns 0, or -E2BIG with the old text still in force. */
 int config_text_store(struct config_text *text, const char *bytes, size_t length);
 
-/* The text that is in force, borrowed until the next store; NULL: there is none, or it is damaged. */
+/* The text in force, borrowed until the next store; NULL: there is none, or it is damaged. */
 const char *config_text_load(const struct config_text *text, size_t *ret_length);

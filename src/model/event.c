@@ -19,6 +19,7 @@ static const char *const kind_names[EVENT_KIND_COUNT] = {
 	[EVENT_BACKEND_RESOLVED] = "backend_resolved",
 	[EVENT_BACKEND_UNRESOLVED] = "backend_unresolved",
 	[EVENT_POOL_FALLBACK] = "pool_fallback",
+	[EVENT_WORKER_RESTARTED] = "worker_restarted",
 };
 
 static const char *const cause_names[CAUSE_COUNT] = {

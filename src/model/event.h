@@ -33,6 +33,7 @@ enum event_kind {
 	EVENT_BACKEND_RESOLVED,   /* a name has (another) address now */
 	EVENT_BACKEND_UNRESOLVED, /* a name could not be looked up */
 	EVENT_POOL_FALLBACK,      /* to: 1 none is healthy, 0 one is again */
+	EVENT_WORKER_RESTARTED,   /* the worker process has died, and another one goes on */
 	EVENT_KIND_COUNT,
 };
 

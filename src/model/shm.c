@@ -201,6 +201,14 @@ bool shm_understands(int fd, struct error *err)
 	return yes;
 }
 
+void shm_reset_rings(struct shm *shm)
+{
+	for (uint32_t worker = 0; worker < shm->workers; worker++) {
+		memset(&shm->evidence[worker], 0, sizeof shm->evidence[worker]);
+		memset(&shm->commands[worker], 0, sizeof shm->commands[worker]);
+	}
+}
+
 void shm_destroy(struct shm *shm)
 {
 	(void)munmap(shm->header, shm->bytes);

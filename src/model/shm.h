@@ -55,10 +55,8 @@ struct process_state {
 	counter_t log_lines_dropped;
 	/* One more than the highest number of a listening socket so far; only grows. Control. */
 	_Atomic uint32_t listen_limit;
-	counter_t started_ns; /* monotonic: when the first process of the line began */
-	/* The array of loads (os/steering.h), whose descriptor outlives the process. */
-	_Atomic int32_t steering_fd;     /* 0: none */
-	_Atomic uint32_t steering_error; /* errno of what kept it from some listener; 0: nothing */
+	counter_t started_ns;     /* monotonic: when the first process of the line began */
+	counter_t drain_since_ns; /* monotonic: since when it drains; 0: it does not */
 };
 
 /* From what a session was continued in a new worker process. The order is that of the label. */
@@ -168,6 +166,9 @@ int shm_convert(int fd, struct shm *ret_shm, struct error *err);
  * the memory the answer may be of a moment between two of their stores.
  */
 bool shm_understands(int fd, struct error *err);
+
+/* Forgets what is queued between the threads of a process that has died. */
+void shm_reset_rings(struct shm *shm);
 
 /* Unmaps and closes. */
 void shm_destroy(struct shm *shm);

@@ -43,8 +43,7 @@ const struct layout_field shm_fields[] = {
 	{ONE(PART_HEADER, 8, UNSIGNED, struct shm_header, process.log_lines_dropped)},
 	{ONE(PART_HEADER, 9, UNSIGNED, struct shm_header, process.listen_limit)},
 	{ONE(PART_HEADER, 10, UNSIGNED, struct shm_header, process.started_ns)},
-	{ONE(PART_HEADER, 11, SIGNED, struct shm_header, process.steering_fd)},
-	{ONE(PART_HEADER, 12, UNSIGNED, struct shm_header, process.steering_error)},
+	{ONE(PART_HEADER, 11, UNSIGNED, struct shm_header, process.drain_since_ns)},
 #if RECORD_LAYOUT_ALTERNATE
 	{ONE(PART_HEADER, FIELD_MARK, UNSIGNED, struct shm_header, process.mark), .initial = 77},
 #endif

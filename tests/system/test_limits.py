@@ -232,12 +232,12 @@ def test_sessions_survive_that_the_process_was_stopped_for_seconds(bench):
     for client, backend in ends:
         client.send(b"a")
         assert backend.receive(1) == b"a"
-    line.loble.send_signal(signal.SIGSTOP)
+    line.loble.pause()
     time.sleep(1)
     for client, _ in ends:
         client.send(b"while stopped")
     time.sleep(2)
-    line.loble.send_signal(signal.SIGCONT)
+    line.loble.resume()
     for client, backend in ends:
         assert backend.receive(13) == b"while stopped"
         backend.send(b"back")
@@ -247,10 +247,10 @@ def test_sessions_survive_that_the_process_was_stopped_for_seconds(bench):
 def test_clients_that_connect_while_the_process_is_stopped_are_served_afterwards(bench):
     service = bench.service(echo)
     loble = bench.loble(service)
-    loble.send_signal(signal.SIGSTOP)
+    loble.pause()
     asking = [Background(loble.ask, b"hello") for _ in range(20)]
     time.sleep(1.5)
-    loble.send_signal(signal.SIGCONT)
+    loble.resume()
     for one in asking:
         assert one.result() == (b"hello", END)
 

@@ -89,10 +89,10 @@ def test_help_with_a_command_is_the_help_of_it(run, command):
     assert done.stdout == run(command, "--help").stdout
 
 
-def ids_of(process, word):
+def ids_of(loble, word):
     """The four ids of that kind, of all threads."""
     found = set()
-    for task in Path(f"/proc/{process.pid}/task").iterdir():
+    for task in Path(f"/proc/{loble.worker}/task").iterdir():
         for line in (task / "status").read_text().splitlines():
             if line.startswith(word + ":"):
                 found |= {int(one) for one in line.split()[1:]}
@@ -103,9 +103,8 @@ def ids_of(process, word):
 @pytest.mark.parametrize("name", ["nobody", str(NOBODY.pw_uid)])
 def test_every_thread_becomes_the_user_and_serves_all_the_same(bench, name):
     line = bench.line(server={"user": name, "workers": 2})
-    process = line.loble.process
-    assert ids_of(process, "Uid") == {NOBODY.pw_uid}
-    assert ids_of(process, "Groups") == ids_of(process, "Gid")
+    assert ids_of(line.loble, "Uid") == {NOBODY.pw_uid}
+    assert ids_of(line.loble, "Groups") == ids_of(line.loble, "Gid")
     client, backend = line.open()
     client.send(b"question")
     assert backend.receive(8) == b"question"
@@ -114,8 +113,8 @@ def test_every_thread_becomes_the_user_and_serves_all_the_same(bench, name):
 @needs_root
 def test_a_group_may_be_given_alone(bench):
     line = bench.line(server={"group": str(NOBODY.pw_gid)})
-    assert ids_of(line.loble.process, "Gid") == {NOBODY.pw_gid}
-    assert ids_of(line.loble.process, "Uid") == {0}
+    assert ids_of(line.loble, "Gid") == {NOBODY.pw_gid}
+    assert ids_of(line.loble, "Uid") == {0}
 
 
 @needs_root

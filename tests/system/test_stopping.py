@@ -228,13 +228,13 @@ def test_clients_in_the_queue_when_the_stop_comes_are_served(bench):
     """Queued behind max_sessions, they have been accepted by the kernel."""
     service = bench.service(echo_once)
     loble = bench.loble(service)
-    loble.send_signal(signal.SIGSTOP)
+    loble.pause()
     clients = [bench.keep(loble.connect()) for _ in range(50)]
     for client in clients:
         client.send(b"queued")
         client.finish()
     loble.send_signal(signal.SIGTERM)
-    loble.send_signal(signal.SIGCONT)
+    loble.resume()
     for client in clients:
         assert client.rest() == (b"queued", END)
     assert loble.wait_exit() == 0

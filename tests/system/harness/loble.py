@@ -209,6 +209,20 @@ class Loble:
     def send_signal(self, number):
         self.process.send_signal(number)
 
+    @property
+    def worker(self):
+        """The id of the process that serves: a child of the one that was started."""
+        return proc.tree(self.pid)[-1]
+
+    def pause(self):
+        """Stops all of it, as for a snapshot of the machine; resume() goes on."""
+        for one in proc.tree(self.pid):
+            os.kill(one, signal.SIGSTOP)
+
+    def resume(self):
+        for one in reversed(proc.tree(self.pid)):
+            os.kill(one, signal.SIGCONT)
+
     def wait_exit(self, deadline=None):
         """The exit code, once the process has ended."""
         try:

@@ -1,0 +1,392 @@
+#include "main/supervisor.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "config/config.h"
+#include "config/diag.h"
+#include "main/exit_code.h"
+#include "main/hang.h"
+#include "main/lifecycle.h"
+#include "main/restarts.h"
+#include "main/running_config.h"
+#include "model/shm.h"
+#include "os/clock.h"
+#include "os/notify.h"
+#include "os/process.h"
+
+enum {
+	OOM_SCORE_LOWER = 500, /* the kernel is to end the worker process first */
+	SIGNAL_BASE = 128,     /* what shells add to the number of a signal */
+	STORY_MAX = 96,
+};
+
+static const uint64_t S_NS = 1000000000;
+static const uint64_t STARTING_LOOK_NS = 5 * 1000000ULL;
+static const uint64_t START_LIMIT_NS = 30 * 1000000000ULL; /* of a successor: else it hangs */
+
+struct supervisor {
+	const struct config *config; /* borrowed: as it was read */
+	struct shm shm;
+	pid_t self;
+	pid_t worker;
+	bool served;      /* a worker process has served, so a death is a crash from now on */
+	bool serving;     /* the present one does */
+	bool stopping;    /* an order to stop was passed on */
+	uint64_t born_ns; /* when the present one was made */
+	uint64_t watchdog_ns;
+	uint64_t notify_ns; /* how often systemd wants to hear from us; 0: never */
+	uint64_t notified_ns;
+	uint64_t beats[WORKERS_MAX]; /* of each worker when the process was made */
+	struct hang hangs[WORKERS_MAX];
+	struct restarts restarts;
+	sigset_t signals; /* that it waits for */
+	sigset_t before;  /* the mask of whoever started us */
+	int oom_score;
+	bool has_oom_score;
+	char story[STORY_MAX]; /* of the last death */
+};
+
+/* What a worker process needs of its own, before it does anything else. */
+static bool begin_child(struct supervisor *supervisor)
+{
+	(void)setpgid(0, 0); /* a terminal's Ctrl-C goes to the supervisor, which passes it on */
+	(void)unsetenv("NOTIFY_SOCKET");
+	if (supervisor->has_oom_score) {
+		process_set_oom_score(supervisor->oom_score);
+	}
+	(void)sigprocmask(SIG_SETMASK, &supervisor->before, NULL);
+	return process_die_with_parent(supervisor->self);
+}
+
+/* In the worker process. The first one goes by the configuration as it was read. */
+static int serve(struct supervisor *supervisor)
+{
+	const int keep[] = {supervisor->shm.fd};
+	struct lifecycle setup = {
+		.config = supervisor->config,
+		.shm = &supervisor->shm,
+		.supervisor = supervisor->self,
+		.inherit = supervisor->served,
+		.story = supervisor->story,
+		.keep = keep,
+		.keep_count = ARRAY_COUNT(keep),
+	};
+	struct config *running = NULL;
+	int code;
+
+	if (!begin_child(supervisor)) {
+		return EXIT_CODE_REFUSED;
+	}
+	if (setup.inherit) {
+		struct diag *diag = diag_create();
+
+		running = running_config_load(&supervisor->shm, diag);
+		if (running == NULL) {
+			(void)fputs("loble: the running configuration is damaged; going on with "
+				    "that of the start\n",
+				stderr);
+		} else {
+			setup.config = running;
+		}
+		diag_free(diag);
+	}
+	code = lifecycle_run(&setup);
+	config_free(running);
+	return code;
+}
+
+static uint64_t beats_of(const struct supervisor *supervisor, uint32_t worker)
+{
+	return counter_get(&supervisor->shm.worker_states[worker].heartbeat);
+}
+
+/* Returns the child's id, 0 in the child, or a negative errno. */
+static pid_t start_worker(struct supervisor *supervisor)
+{
+	pid_t pid;
+
+	for (uint32_t i = 0; i < supervisor->shm.workers; i++) {
+		supervisor->beats[i] = beats_of(supervisor, i);
+		supervisor->hangs[i] = (struct hang){.looked_ns = 0};
+	}
+	supervisor->serving = false;
+	supervisor->born_ns = clock_monotonic_ns();
+	pid = process_fork_sharing_descriptors();
+	if (pid > 0) {
+		supervisor->worker = pid;
+	}
+	return pid;
+}
+
+static enum process_phase phase_of(const struct supervisor *supervisor)
+{
+	return (enum process_phase)atomic_load_explicit(
+		&supervisor->shm.header->process.phase, memory_order_acquire);
+}
+
+static bool all_beat(const struct supervisor *supervisor)
+{
+	for (uint32_t i = 0; i < supervisor->shm.workers; i++) {
+		if (beats_of(supervisor, i) == supervisor->beats[i]) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void look_for_service(struct supervisor *supervisor)
+{
+	if (supervisor->serving || phase_of(supervisor) == PHASE_STARTING ||
+		!all_beat(supervisor)) {
+		return;
+	}
+	supervisor->serving = true;
+	if (!supervisor->served) {
+		char status[128];
+
+		supervisor->served = true;
+		(void)snprintf(status, sizeof status, "READY=1\nSTATUS=%u listeners, %u pools",
+			supervisor->config->listener_count, supervisor->config->pool_count);
+		notify_systemd(status);
+	}
+}
+
+/* Whether one of the workers hangs, or a successor never began to serve. */
+static bool is_hung(struct supervisor *supervisor, uint64_t now_ns)
+{
+	bool hung = false;
+
+	if (!supervisor->serving) {
+		return supervisor->served && now_ns - supervisor->born_ns >= START_LIMIT_NS;
+	}
+	for (uint32_t i = 0; i < supervisor->shm.workers; i++) {
+		const struct worker_state *state = &supervisor->shm.worker_states[i];
+		struct process_thread thread;
+		struct hang_look look = {
+			.now_ns = now_ns,
+			.heartbeat = beats_of(supervisor, i),
+			.awake = atomic_load_explicit(&state->awake, memory_order_relaxed) != 0,
+		};
+
+		/* Most are asleep, or have turned since: no need to ask the kernel. */
+		if (look.awake && look.heartbeat == supervisor->hangs[i].heartbeat) {
+			if (!process_look_at_thread(supervisor->worker,
+				    (pid_t)atomic_load_explicit(
+					    &state->thread_id, memory_order_relaxed),
+				    &thread)) {
+				continue;
+			}
+			look.cpu_ns = thread.cpu_ns;
+			look.state = thread.state;
+		}
+		hung |= hang_feed(&supervisor->hangs[i], &look, supervisor->watchdog_ns);
+	}
+	return hung && !process_is_traced(supervisor->worker);
+}
+
+static void tell_watchdog(struct supervisor *supervisor, uint64_t now_ns)
+{
+	if (supervisor->notify_ns != 0 &&
+		now_ns - supervisor->notified_ns >= supervisor->notify_ns) {
+		supervisor->notified_ns = now_ns;
+		notify_systemd("WATCHDOG=1");
+	}
+}
+
+/* The next signal, or 0 when it is time to look again. */
+static int wait_for_signal(const struct supervisor *supervisor)
+{
+	const uint64_t limit_ns = supervisor->serving ? HANG_LOOK_NS : STARTING_LOOK_NS;
+	const struct timespec limit = {.tv_nsec = (long)limit_ns};
+	const int signal = sigtimedwait(&supervisor->signals, NULL, &limit);
+
+	return signal < 0 ? 0 : signal;
+}
+
+static void on_signal(struct supervisor *supervisor, int signal)
+{
+	switch (signal) {
+	case SIGTERM:
+	case SIGINT:
+		if (!supervisor->stopping) {
+			supervisor->stopping = true;
+			notify_systemd("STOPPING=1\nSTATUS=stopping");
+		}
+		(void)kill(supervisor->worker, signal);
+		break;
+	case SIGHUP:
+	case SIGUSR1:
+	case SIGUSR2:
+		(void)kill(supervisor->worker, signal);
+		break;
+	default:
+		break; /* SIGCHLD: looked at anyway */
+	}
+}
+
+static void tell_story(struct supervisor *supervisor, int status)
+{
+	if (WIFSIGNALED(status)) {
+		const char *name = sigabbrev_np(WTERMSIG(status));
+
+		(void)snprintf(supervisor->story, sizeof supervisor->story, "killed by SIG%s%s",
+			name == NULL ? "?" : name, WCOREDUMP(status) ? ", with a core" : "");
+	} else {
+		(void)snprintf(supervisor->story, sizeof supervisor->story, "ended with %d",
+			WEXITSTATUS(status));
+	}
+}
+
+static int code_of(int status)
+{
+	return WIFEXITED(status) ? WEXITSTATUS(status) : SIGNAL_BASE + WTERMSIG(status);
+}
+
+/* It has ended by itself, was told to, or never served: no crash. */
+static bool is_over(const struct supervisor *supervisor, int status)
+{
+	return !supervisor->served || phase_of(supervisor) == PHASE_STOPPED ||
+		(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_CODE_DONE);
+}
+
+static void pause_for(uint64_t ns)
+{
+	struct timespec left = {
+		.tv_sec = (time_t)(ns / S_NS),
+		.tv_nsec = (long)(ns % S_NS),
+	};
+
+	while (nanosleep(&left, &left) < 0 && errno == EINTR) {
+	}
+}
+
+/*
+ * Makes the next worker process. Returns false in the child. The kernel may have no room for one:
+ * then it is tried again, since all that was accepted waits.
+ */
+static bool replace_worker(struct supervisor *supervisor)
+{
+	struct process_state *process = &supervisor->shm.header->process;
+	const bool had_served = supervisor->serving;
+	uint64_t delay_ns =
+		restarts_delay_ns(&supervisor->restarts, had_served, clock_monotonic_ns());
+	pid_t pid;
+
+	counter_add(&process->worker_restarts, 1);
+	do {
+		pause_for(delay_ns);
+		pid = start_worker(supervisor);
+		delay_ns = restarts_delay_ns(&supervisor->restarts, false, clock_monotonic_ns());
+	} while (pid < 0);
+	if (pid > 0 && had_served) {
+		supervisor->restarts.failures = 0;
+	}
+	return pid > 0;
+}
+
+/* Returns the exit code; *ret_child in the child of a restart, which is to serve. */
+static int watch_over(struct supervisor *supervisor, bool *ret_child)
+{
+	for (;;) {
+		const int signal = wait_for_signal(supervisor);
+		const uint64_t now_ns = clock_monotonic_ns();
+		int status;
+
+		look_for_service(supervisor);
+		on_signal(supervisor, signal);
+		tell_watchdog(supervisor, now_ns);
+		if (waitpid(supervisor->worker, &status, WNOHANG) == supervisor->worker) {
+			look_for_service(supervisor);
+			if (is_over(supervisor, status)) {
+				return code_of(status);
+			}
+			tell_story(supervisor, status);
+			if (!replace_worker(supervisor)) {
+				*ret_child = true;
+				return 0;
+			}
+		} else if (is_hung(supervisor, now_ns)) {
+			(void)kill(supervisor->worker, SIGABRT);
+			pause_for(S_NS / 100);
+			(void)kill(supervisor->worker, SIGKILL);
+		}
+	}
+}
+
+static void take_signals(struct supervisor *supervisor)
+{
+	static const int wanted[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
+
+	(void)sigemptyset(&supervisor->signals);
+	for (size_t i = 0; i < ARRAY_COUNT(wanted); i++) {
+		(void)sigaddset(&supervisor->signals, wanted[i]);
+	}
+	(void)sigprocmask(SIG_BLOCK, &supervisor->signals, &supervisor->before);
+}
+
+static void lower_oom_score(struct supervisor *supervisor)
+{
+	supervisor->has_oom_score = process_oom_score(&supervisor->oom_score);
+	if (supervisor->has_oom_score) {
+		const int lower = supervisor->oom_score - OOM_SCORE_LOWER;
+
+		process_set_oom_score(lower < -999 ? -999 : lower);
+	}
+}
+
+/* Half of what systemd asks for, as sd_watchdog_enabled(3) advises. */
+static uint64_t notify_interval_ns(void)
+{
+	const char *text = getenv("WATCHDOG_USEC");
+	const char *pid = getenv("WATCHDOG_PID");
+
+	if (text == NULL || (pid != NULL && strtol(pid, NULL, 10) != (long)getpid())) {
+		return 0;
+	}
+	return strtoull(text, NULL, 10) * 1000 / 2;
+}
+
+int supervisor_run(const struct config *config)
+{
+	struct supervisor supervisor = {
+		.config = config,
+		.self = getpid(),
+		.watchdog_ns = config->server.watchdog_ms * 1000000,
+		.notify_ns = notify_interval_ns(),
+	};
+	struct config settled = *config;
+	struct error err = {.code = 0};
+	bool child = false;
+	pid_t pid;
+	int code = EXIT_CODE_LIMIT;
+
+	process_grow_table(lifecycle_settle(&settled));
+	if (shm_create(settled.server.workers, settled.server.max_sessions, &supervisor.shm, &err) <
+		0) {
+		(void)fprintf(stderr, "loble: error: %s\n", err.text);
+		return EXIT_CODE_LIMIT;
+	}
+	take_signals(&supervisor);
+	lower_oom_score(&supervisor);
+	pid = start_worker(&supervisor);
+	if (pid < 0) {
+		(void)fprintf(stderr, "loble: error: cannot start a worker process: %s\n",
+			strerrordesc_np(-pid));
+	} else if (pid > 0) {
+		code = watch_over(&supervisor, &child);
+	}
+	if (pid == 0 || child) {
+		code = serve(&supervisor);
+	}
+	shm_destroy(&supervisor.shm);
+	return code;
+}
