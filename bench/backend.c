@@ -1,6 +1,7 @@
 /*
  * The backend of the benchmark: does what the head of each session asks for, and checks every byte
- * of it. SIGUSR1 releases the uploads that were to wait; SIGTERM ends it, with a line of results.
+ * of it. SIGUSR1 releases the uploads that were to wait, SIGUSR2 closes the listener that flaps or
+ * opens it again; SIGTERM ends it, with a line of results.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -24,7 +25,7 @@ enum {
 	READ_MAX = 256 * 1024,
 	SENDS_PER_TURN = 4,
 	ACCEPTS_PER_TURN = 64,
-	LISTENERS_MAX = 8,
+	BACKLOG = 8192,
 };
 
 enum session_state { SESSION_CLOSED = 0, SESSION_HEAD, SESSION_BODY, SESSION_DRAINING };
@@ -47,6 +48,8 @@ struct backend {
 	bool released;
 	struct session sessions[FD_MAX]; /* by descriptor */
 	bool listens[FD_MAX];
+	struct sockaddr_in flap_address;
+	int flap_fd; /* -1: closed; 0: there is none */
 	uint64_t accepted;
 	uint64_t corrupt;   /* sessions with a wrong byte, or too many */
 	uint64_t truncated; /* uploads and requests that ended too early */
@@ -287,6 +290,36 @@ static void release(struct backend *backend)
 	}
 }
 
+static int watch_forever(struct backend *backend, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+
+	return epoll_ctl(backend->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+static bool open_flapping(struct backend *backend)
+{
+	backend->flap_fd = net_listen(&backend->flap_address, BACKLOG);
+	if (backend->flap_fd < 0 || watch_forever(backend, backend->flap_fd) < 0) {
+		return false;
+	}
+	backend->listens[backend->flap_fd] = true;
+	return true;
+}
+
+/* Takes what has come before it closes: what is in the queue then would be reset. */
+static void flap(struct backend *backend)
+{
+	if (backend->flap_fd > 0) {
+		accept_some(backend, backend->flap_fd);
+		backend->listens[backend->flap_fd] = false;
+		(void)close(backend->flap_fd);
+		backend->flap_fd = -1;
+	} else if (backend->flap_fd < 0) {
+		(void)open_flapping(backend);
+	}
+}
+
 static void on_signal(struct backend *backend)
 {
 	struct signalfd_siginfo info;
@@ -294,17 +327,12 @@ static void on_signal(struct backend *backend)
 	while (read(backend->signal_fd, &info, sizeof info) == sizeof info) {
 		if (info.ssi_signo == SIGUSR1) {
 			release(backend);
+		} else if (info.ssi_signo == SIGUSR2) {
+			flap(backend);
 		} else {
 			backend->stopping = true;
 		}
 	}
-}
-
-static int watch_forever(struct backend *backend, int fd)
-{
-	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-
-	return epoll_ctl(backend->epoll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
 static bool start(struct backend *backend)
@@ -313,6 +341,7 @@ static bool start(struct backend *backend)
 
 	(void)sigemptyset(&signals);
 	(void)sigaddset(&signals, SIGUSR1);
+	(void)sigaddset(&signals, SIGUSR2);
 	(void)sigaddset(&signals, SIGTERM);
 	(void)sigaddset(&signals, SIGINT);
 	(void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
@@ -356,7 +385,7 @@ static int open_hole(const struct sockaddr_in *address)
 	return fd;
 }
 
-static bool add_listener(struct backend *backend, const char *text, bool hole)
+static bool add_listener(struct backend *backend, int letter, const char *text)
 {
 	struct sockaddr_in address;
 	int fd;
@@ -365,8 +394,12 @@ static bool add_listener(struct backend *backend, const char *text, bool hole)
 		(void)fprintf(stderr, "backend: not an address: %s\n", text);
 		return false;
 	}
-	fd = hole ? open_hole(&address) : net_listen(&address, 8192);
-	if (fd < 0 || (!hole && watch_forever(backend, fd) < 0)) {
+	if (letter == 'f') {
+		backend->flap_address = address;
+		return open_flapping(backend);
+	}
+	fd = letter == 'h' ? open_hole(&address) : net_listen(&address, BACKLOG);
+	if (fd < 0 || (letter == 'l' && watch_forever(backend, fd) < 0)) {
 		return false;
 	}
 	backend->listens[fd] = true;
@@ -378,6 +411,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{"listen", required_argument, NULL, 'l'},
 		{"hole", required_argument, NULL, 'h'},
+		{"flap", required_argument, NULL, 'f'},
 		{NULL, 0, NULL, 0},
 	};
 	struct backend *backend = &backend_state;
@@ -391,9 +425,9 @@ int main(int argc, char **argv)
 	}
 	/* The only thread there is. NOLINTNEXTLINE(concurrency-mt-unsafe) */
 	while ((letter = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (letter == '?' || !add_listener(backend, optarg, letter == 'h')) {
-			(void)fputs(
-				"usage: backend [--listen IPV4:PORT]... [--hole IPV4:PORT]...\n",
+		if (letter == '?' || !add_listener(backend, letter, optarg)) {
+			(void)fputs("usage: backend [--listen IPV4:PORT]... [--hole IPV4:PORT]... "
+				    "[--flap IPV4:PORT]\n",
 				stderr);
 			return 64;
 		}

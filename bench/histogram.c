@@ -61,3 +61,13 @@ uint64_t histogram_mean(const struct histogram *histogram)
 {
 	return histogram->count > 0 ? histogram->sum_ns / histogram->count : 0;
 }
+
+uint64_t histogram_above(const struct histogram *histogram, uint64_t ns)
+{
+	uint64_t count = 0;
+
+	for (uint32_t bucket = bucket_of(ns) + 1; bucket < HISTOGRAM_BUCKETS; bucket++) {
+		count += histogram->buckets[bucket];
+	}
+	return count;
+}

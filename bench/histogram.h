@@ -30,3 +30,6 @@ uint64_t histogram_quantile(const struct histogram *histogram, uint32_t milliont
 
 /* Of all values; 0 for an empty histogram. */
 uint64_t histogram_mean(const struct histogram *histogram);
+
+/* How many values are in buckets that lie wholly above. */
+uint64_t histogram_above(const struct histogram *histogram, uint64_t ns);

@@ -80,6 +80,9 @@ static void the_tail_is_where_the_slow_ones_are(void **state)
 	assert_in_range(histogram_quantile(&histogram, 990000), 1000, 1008);
 	assert_in_range(histogram_quantile(&histogram, 999000), 5000000, 5050000);
 	assert_int_equal(9000000, histogram_quantile(&histogram, 1000000));
+	assert_int_equal(2, histogram_above(&histogram, 2000000));
+	assert_int_equal(1, histogram_above(&histogram, 6000000));
+	assert_int_equal(0, histogram_above(&histogram, 9000000));
 }
 
 static void what_is_beyond_the_range_keeps_its_maximum(void **state)

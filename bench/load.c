@@ -209,9 +209,9 @@ static void print_results(const struct load *load)
 		printf("%s\"%s\": %" PRIu64, i == FAILURE_NONE + 1 ? "" : ", ", names[i],
 			load->failures[i]);
 	}
-	printf("}, \"latency_us\": {\"mean\": %.3f, \"p50\": %.3f, \"p90\": %.3f, \"p99\": %.3f"
-	       ", \"p999\": %.3f, \"max\": %.3f}}\n",
-		microseconds(histogram_mean(latency)),
+	printf("}, \"slow\": %" PRIu64 ", \"latency_us\": {\"mean\": %.3f, \"p50\": %.3f"
+	       ", \"p90\": %.3f, \"p99\": %.3f, \"p999\": %.3f, \"max\": %.3f}}\n",
+		histogram_above(latency, 100 * ms), microseconds(histogram_mean(latency)),
 		microseconds(histogram_quantile(latency, 500000)),
 		microseconds(histogram_quantile(latency, 900000)),
 		microseconds(histogram_quantile(latency, 990000)),

@@ -14,9 +14,10 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from lib import bars, cell, machine, namespace, peers, process, table, workloads  # noqa: E402
+from lib import bars, cell, machine, namespace, peers, process, report  # noqa: E402
+from lib import table, workloads  # noqa: E402
 
-QUICK = ("churn", "pingpong", "bulk", "syscalls", "idle")
+QUICK = ("churn", "pingpong", "bulk", "syscalls", "idle", "early")
 
 
 class Rig:
@@ -27,6 +28,21 @@ class Rig:
         self.loble = str(options.loble or options.build / "src/main/loble")
         self.duration_ms = options.duration_ms
         self.bulk_bytes = options.bulk_mib * 1024 * 1024
+        self.source = random.Random(options.seed)
+        self.quick = options.quick
+        self.seed = 0
+        self.algorithms = peers.loble_algorithms(self.loble)
+
+    def rounds_of(self, workload):
+        """What hardly varies is not measured in every round, and but once in a rough run."""
+        return 1 if self.quick and workload.rounds < workloads.ALL_ROUNDS else workload.rounds
+
+    def shuffled(self, values):
+        return self.source.sample(values, len(values))
+
+    def next_seed(self):
+        """Of the arrivals: the same for all proxies of a round."""
+        return self.seed
 
     def binary(self, peer):
         return self.loble if peer.product == "loble" else shutil.which(peer.binary)
@@ -34,7 +50,10 @@ class Rig:
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description="Measures Loble beside other proxies.")
-    parser.add_argument("--build", type=pathlib.Path, required=True, help="the build directory")
+    parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build-bench"),
+        help="the build directory")
+    parser.add_argument("--show", type=pathlib.Path, metavar="RESULTS.JSON",
+        help="measure nothing: table and report of an earlier run")
     parser.add_argument("--loble", type=pathlib.Path, help="another binary of Loble")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--workloads", help="names or groups, with commas between")
@@ -73,61 +92,73 @@ def run_cell(rig, results, workload, name):
         figures = workload.run(rig, peers.PEERS[name], workload)
     except process.Failed as failed:
         figures = None
-        print(f"  {workload.name}, {name}: {failed}", file=sys.stderr)
+        print(f"  {workload.name}, {name}: {str(failed).splitlines()[0]}", file=sys.stderr)
         results["failed"].setdefault(workload.name, {}).setdefault(name, []).append(str(failed))
     results["figures"][workload.name][name].append(figures)
 
 
-def run_round(rig, results, number, rows, names, source):
+def run_round(rig, results, number, rows):
     """Workloads in random order; within each, the proxies one after the other, in random order."""
-    rows = [row for row in rows if number < row.rounds]
-    source.shuffle(rows)
-    for workload in rows:
-        row_peers = [name for name in names if name in workload.peers]
-        source.shuffle(row_peers)
-        for name in row_peers:
+    rig.seed = rig.source.randrange(1 << 32)
+    for workload in rig.shuffled([row for row in rows if number < rig.rounds_of(row)]):
+        columns = results["figures"][workload.name]
+        for name in rig.shuffled(list(columns)):
             run_cell(rig, results, workload, name)
+        if workload.group == "latency":
+            workloads.add_over_direct(columns, number)
 
 
 def measure(rig, options, rows, names):
-    source = random.Random(options.seed)
     results = {
         "seed": options.seed,
         "rounds": options.rounds,
         "quick": options.quick,
         "started": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
         "machine": machine.facts(rig.loble),
-        "figures": {row.name: {name: [] for name in names if name in row.peers} for row in rows},
+        "figures": {row.name: {name: [] for name in names
+            if workloads.supported(row, name, rig.algorithms)} for row in rows},
         "failed": {},
     }
     begin = time.monotonic()
     for number in range(options.rounds):
-        run_round(rig, results, number, rows, names, source)
+        run_round(rig, results, number, rows)
         took = time.monotonic() - begin
         left = took / (number + 1) * (options.rounds - number - 1)
         print(f"round {number + 1} of {options.rounds}, {took:.0f} s, {left:.0f} s left",
             file=sys.stderr)
+    results["load_average_at_end"] = machine.read("/proc/loadavg")
     results["seconds"] = round(time.monotonic() - begin)
     results["bars"] = bars.judge(results)
     return results
 
 
+def keep(results, folder):
+    """Writes all forms of the results; the text."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = "\n".join(table.of_all(results)) + "\n"
+    for name, content in (("results.json", json.dumps(results, indent=1)), ("results.txt", text),
+            ("report.html", report.of_all(results))):
+        (folder / name).write_text(content, encoding="utf-8")
+    return text
+
+
 def main():
-    namespace.become_root(sys.argv)
     options = parse_arguments()
+    if options.show:
+        print(keep(json.loads(options.show.read_text(encoding="utf-8")), options.output))
+        return 0
+    namespace.become_root(sys.argv)
     words = split(options.workloads) if options.workloads else (QUICK if options.quick else ["all"])
-    rows = workloads.chosen(words)
-    names = choose_peers(options)
     rig = Rig(options)
+    names = choose_peers(options)
+    rows = [row for row in workloads.chosen(words)
+        if any(workloads.supported(row, name, rig.algorithms) for name in names)]
     if len(cell.PROXY_CPUS[2]) > (machine.facts(rig.loble)["cpus"] or 1):
         sys.exit("bench: two CPUs are needed")
     results = measure(rig, options, rows, names)
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
-    text = "\n".join(table.of_all(results)) + "\n"
-    (options.output / "results.txt").write_text(text, encoding="utf-8")
+    text = keep(results, options.output)
     print(text)
-    print(f"kept in {options.output}/: results.json, results.txt")
+    print(f"kept in {options.output}/: report.html, results.json, results.txt")
     return 0
 
 

@@ -10,6 +10,7 @@ AGAINST = {
     "haproxy-best": [peer.name for peer in peers.PEERS.values() if peer.product == "haproxy"],
     "nginx-best": [peer.name for peer in peers.PEERS.values() if peer.product == "nginx"],
     "pen": ["pen"],
+    "direct": ["direct"],
 }
 
 
@@ -36,9 +37,18 @@ def rows():
             yield Bar(f"{name}: CPU/GB, HAProxy defaults", name, "cpu", "haproxy", 0.35)
             yield Bar(f"{name}: CPU/GB, HAProxy at its best", name, "cpu", "haproxy-best", 1.0,
                 0.90)
+    for rate in ("latency-10k", "latency-40k"):
+        for key, name in (("added_p50", "p50"), ("added_p99", "p99")):
+            yield Bar(f"{rate}: {name} over direct", rate, key, "best", 0.9)
     yield Bar("memory per idle session", "idle", "bytes", "best", 0.075)
     yield Bar("memory per idle session, bytes", "idle", "bytes", "", 256)
     yield Bar("system calls per short session", "syscalls", "calls", "", 14)
+    for algorithm in workloads.ALGORITHMS:
+        yield Bar(f"1,000 backends over 2, {algorithm}", f"backends-{algorithm}", "growth", "", 1.05)
+    yield Bar("early answers, of those direct", "early", "bytes", "direct", 1.0, lower=False)
+    for direction in ("download", "upload"):
+        yield Bar(f"memory per stalled {direction}, bytes", f"stalled-{direction}", "bytes", "",
+            256 + 64 * 1024)
 
 
 BARS = tuple(rows())
@@ -73,6 +83,8 @@ def judge(results):
     judged = []
     for bar in BARS:
         if bar.workload not in results["figures"]:
+            continue
+        if "loble" not in results["figures"][bar.workload]:
             continue
         found = ratio(results, bar.workload, bar.metric, bar.against)
         failed = results["failed"].get(bar.workload, {}).get("loble")

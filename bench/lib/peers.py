@@ -24,6 +24,7 @@ class Setup:
     algorithm: str = "round_robin"
     checks: bool = False  # health checks, for workloads with broken backends
     connect_ms: int = 3000
+    loble: tuple = ()  # further lines of its configuration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,8 @@ def loble_algorithms(binary):
 def loble(setup, directory, binary):
     lines = ["[server]", f"workers = {setup.workers}", "[listener]",
         f'address = "{LISTENER[0]}:{LISTENER[1]}"', "backlog = 8192", "[balancer]",
-        f'algorithm = "{setup.algorithm}"', "[timeouts]", f'connect = "{setup.connect_ms}ms"']
+        f'algorithm = "{setup.algorithm}"', "[timeouts]", f'connect = "{setup.connect_ms}ms"',
+        *setup.loble]
     if "admin" in loble_schema(binary)["properties"]:
         lines += ["[admin]", f'socket = "{directory}/admin.sock"']
     for backend in setup.backends:
@@ -157,9 +159,9 @@ def is_listening(address):
         return sock.connect_ex(address) == 0
 
 
-def start(peer, setup, directory, cpus, binary):
+def start(peer, setup, directory, place, binary):
     """A running proxy that accepts, as a process.Child."""
-    child = process.Child(peer.name, peer.command(setup, directory, binary), cpus, directory)
+    child = process.Child(peer.name, peer.command(setup, directory, binary), place, directory)
     try:
         def ready():
             child.check()

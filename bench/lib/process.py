@@ -3,6 +3,7 @@
 A child leads a session of its own, by which its own children are found: also those that a
 supervisor has replaced.
 """
+import dataclasses
 import os
 import pathlib
 import resource
@@ -11,15 +12,31 @@ import subprocess
 import time
 
 STOP_SECONDS = 5
+NICE = -15  # proxies, load and backend alike, before whatever else the machine does
 
 
 class Failed(Exception):
     """A program did not do what it should: what, and the end of its output."""
 
 
-def prepare(cpus):
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where and how a program runs. Real time keeps others from counting as latency; a loop that
+    fills its CPU must not have it."""
+    cpus: frozenset
+    real_time: bool = False
+
+
+def prepare(place):
     def in_child():
-        os.sched_setaffinity(0, cpus)
+        os.sched_setaffinity(0, place.cpus)
+        try:
+            if place.real_time:
+                os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+            else:
+                os.nice(NICE)
+        except PermissionError:
+            pass  # in a user namespace: then other programs disturb more
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return in_child
@@ -28,12 +45,12 @@ def prepare(cpus):
 class Child:
     """Started by us, ended by us; its output goes to a file of the cell's directory."""
 
-    def __init__(self, name, command, cpus, directory, **options):
+    def __init__(self, name, command, place, directory, **options):
         self.name = name
         self.log = pathlib.Path(directory, name + ".log")
         with self.log.open("ab") as log:
             self.popen = subprocess.Popen([str(word) for word in command],
-                start_new_session=True, preexec_fn=prepare(cpus), stderr=log, cwd=directory,
+                start_new_session=True, preexec_fn=prepare(place), stderr=log, cwd=directory,
                 **{"stdin": subprocess.DEVNULL, "stdout": log, **options})
         self.pid = self.popen.pid
 
@@ -108,27 +125,27 @@ def softirqd_ns():
 
 
 def memory_bytes(pids):
-    """User memory: each page in proportion to how many processes map it. Memory that is shared
-    through a descriptor counts whole and once, mapped or not."""
-    total = 0
+    """User memory of these processes: what is their own, in proportion to how many map it, and
+    memory that is shared through a descriptor, whole and once, mapped or not. Pages of files, which
+    is code, are left out: their share depends on who else runs the same library, and sessions add
+    none."""
+    own = 0
+    mapped = 0
     shared = {}
     for pid in pids:
         rollup = pathlib.Path("/proc", str(pid), "smaps_rollup").read_text(encoding="ascii")
         sizes = {line.split(":")[0]: int(line.split()[1]) * 1024
             for line in rollup.splitlines()[1:]}
-        total += sizes["Pss_Anon"] + sizes["Pss_File"] + sizes.get("SwapPss", 0)
-        mapped = sizes["Pss_Shmem"]
+        own += sizes["Pss_Anon"] + sizes.get("SwapPss", 0)
+        mapped += sizes["Pss_Shmem"]
         for fd in pathlib.Path("/proc", str(pid), "fd").iterdir():
             try:
                 if os.readlink(fd).startswith(("/memfd:", "/dev/shm/")):
                     status = os.stat(fd)
                     shared[status.st_dev, status.st_ino] = status.st_blocks * 512
             except OSError:
-                pass
-        shared["mapped", pid] = mapped
-    by_fd = sum(size for key, size in shared.items() if key[0] != "mapped")
-    by_map = sum(size for key, size in shared.items() if key[0] == "mapped")
-    return total + max(by_fd, by_map)
+                pass  # closed meanwhile
+    return own + max(mapped, sum(shared.values()))
 
 
 def machine_ns():

@@ -1,7 +1,6 @@
 #include "config/diag.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -199,10 +198,7 @@ void diag_unreadable(struct diag *diag, int code, const char *format, ...)
 
 int diag_read_error(const struct diag *diag)
 {
-	if (diag == NULL || (diag->out_of_memory && diag->read_error == 0)) {
-		return ENOMEM;
-	}
-	return diag->read_error;
+	return diag != NULL ? diag->read_error : 0;
 }
 
 void diag_out_of_memory(struct diag *diag)

@@ -60,8 +60,6 @@ static int exit_code_of(int error)
 	case EMFILE:
 	case ENFILE:
 	case ENOSPC:
-	case ENOBUFS:
-	case EAGAIN: /* a thread, or random numbers */
 		return EXIT_CODE_LIMIT;
 	default:
 		return EXIT_CODE_REFUSED;
@@ -119,7 +117,7 @@ static int open_log(const char *path, uint32_t format, counter_t *dropped,
 	return log_writer_open(&setup, ret_writer, err);
 }
 
-static int start_log(struct process *process, struct error *err)
+static int open_logs(struct process *process, struct error *err)
 {
 	static const enum log_level levels[] = {
 		[CONFIG_LOG_DEBUG] = LOG_DEBUG,
@@ -128,38 +126,29 @@ static int start_log(struct process *process, struct error *err)
 		[CONFIG_LOG_ERROR] = LOG_ERROR,
 	};
 	const struct config *config = &process->config;
-	const int r = open_log(config->logging.file, config->logging.format,
-		&process->shm.header->process.log_lines_dropped, &process->log, err);
+	counter_t *dropped = &process->shm.header->process.log_lines_dropped;
+	int r = open_log(config->logging.file, config->logging.format, dropped, &process->log, err);
 
-	if (r == 0) {
-		log_set_up(levels[config->logging.level], log_writer_format(process->log),
-			log_writer_sink, process->log);
+	if (r < 0) {
+		return r;
+	}
+	log_set_up(levels[config->logging.level], log_writer_format(process->log), log_writer_sink,
+		process->log);
+	process->access_log = process->log;
+	if (config->access_log.enabled && config->access_log.file != NULL) {
+		process->access_log = NULL;
+		r = open_log(config->access_log.file, config->logging.format, dropped,
+			&process->access_log, err);
 	}
 	return r;
 }
 
-static void stop_log(struct process *process)
-{
-	log_writer_close(process->log, LOG_FLUSH_MS);
-}
-
-static int start_access_log(struct process *process, struct error *err)
-{
-	const struct config *config = &process->config;
-
-	if (!config->access_log.enabled || config->access_log.file == NULL) {
-		process->access_log = process->log;
-		return 0;
-	}
-	return open_log(config->access_log.file, config->logging.format,
-		&process->shm.header->process.log_lines_dropped, &process->access_log, err);
-}
-
-static void stop_access_log(struct process *process)
+static void close_logs(struct process *process)
 {
 	if (process->access_log != process->log) {
 		log_writer_close(process->access_log, LOG_FLUSH_MS);
 	}
+	log_writer_close(process->log, LOG_FLUSH_MS);
 }
 
 static void reopen_logs(void *context)
@@ -416,8 +405,7 @@ static const struct stage {
 	{open_sockets, close_sockets},
 	{open_admin, close_admin},
 	{drop_rights, NULL},
-	{start_log, stop_log},
-	{start_access_log, stop_access_log},
+	{open_logs, close_logs},
 	{open_signals, close_signals},
 	{make_plane, free_plane},
 	{start_control, stop_control},
@@ -431,8 +419,7 @@ static _Noreturn void leave_hung(struct process *process)
 	plane_reset_sessions(&process->plane, &process->shm);
 	stop_observe(process);
 	close_admin(process);
-	stop_access_log(process);
-	stop_log(process);
+	close_logs(process);
 	sockets_unlink(&process->config);
 	_exit(EXIT_CODE_DONE);
 }

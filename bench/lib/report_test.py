@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""Unit tests of what is made from results: bars, text, page."""
+import pathlib
+import sys
+import unittest
+import xml.etree.ElementTree
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from lib import bars, charts, report, table, workloads  # noqa: E402
+
+
+def results(**churn):
+    """Of a run of three rounds with one workload: columns of the metric "cpu"."""
+    found = {
+        "seed": 1, "rounds": 3, "quick": False, "started": "now", "seconds": 9,
+        "load_average_at_end": "0", "failed": {},
+        "figures": {"churn": {name: [value and {"cpu": value, "rate": 1000 / value}
+            for value in values] for name, values in churn.items()}},
+        "machine": {"cpu": "a <fast> one", "cpus": 2, "virtual": True, "memory_mib": 1,
+            "kernel": "6", "congestion_control": "reno", "load_average_at_start": "0",
+            "mitigations": {}, "versions": {"loble": "loble 1", "commit": "abc"}},
+    }
+    found["bars"] = bars.judge(found)
+    return found
+
+
+class Bars(unittest.TestCase):
+    def churn_bar(self, **columns):
+        return next(bar for bar in results(**columns)["bars"] if bar["workload"] == "churn")
+
+    def test_the_best_peer_of_each_round_counts(self):
+        bar = self.churn_bar(loble=[8, 8, 8], haproxy=[10, 20, 10], nginx=[20, 10, 16])
+        self.assertEqual(0.8, bar["result"]["median"])
+        self.assertEqual("met", bar["verdict"])
+
+    def test_pen_and_direct_are_no_rivals(self):
+        bar = self.churn_bar(loble=[8, 8, 8], haproxy=[10, 10, 10], pen=[1, 1, 1],
+            direct=[1, 1, 1])
+        self.assertEqual(0.8, bar["result"]["median"])
+
+    def test_a_failure_of_loble_is_never_a_success(self):
+        found = results(loble=[8, None, 8], haproxy=[10, 10, 10])
+        found["failed"] = {"churn": {"loble": ["lost a byte"]}}
+        self.assertEqual({"not met"}, {bar["verdict"] for bar in bars.judge(found)})
+
+    def test_what_was_not_run_is_not_judged(self):
+        self.assertEqual({"churn"},
+            {bar["workload"] for bar in results(loble=[1], haproxy=[1])["bars"]})
+
+    def test_every_bar_names_a_metric_of_its_workload(self):
+        for bar in bars.BARS:
+            metric = workloads.WORKLOADS[bar.workload].metrics[bar.metric]
+            self.assertIn(bar.against, ["", *bars.AGAINST])
+            self.assertEqual(bar.lower, metric.lower, bar.title)
+
+
+class Workloads(unittest.TestCase):
+    def names(self, *words):
+        return [row.name for row in workloads.chosen(words)]
+
+    def test_they_are_chosen_by_name_and_group(self):
+        self.assertEqual(["churn", "download-1", "download-8", "upload-1", "upload-8"],
+            self.names("churn", "bulk"))
+        self.assertTrue(all(name.endswith("-2w") for name in self.names("two")))
+        self.assertEqual(list(workloads.WORKLOADS), self.names("all"))
+
+    def test_an_unknown_name_lists_the_known_ones(self):
+        with self.assertRaisesRegex(SystemExit, "pingpong-64"):
+            self.names("pigpong")
+
+    def test_latency_is_added_to_that_of_the_same_round(self):
+        columns = {"loble": [None, {"p50": 9, "p99": 19, "p999": 29}],
+            "direct": [{"p50": 100, "p99": 100, "p999": 100}, {"p50": 4, "p99": 5, "p999": 6}]}
+        workloads.add_over_direct(columns, 1)
+        self.assertEqual([5, 14, 23],
+            [columns["loble"][1]["added_" + name] for name in ("p50", "p99", "p999")])
+
+
+class Text(unittest.TestCase):
+    def test_a_failed_round_is_told(self):
+        found = results(loble=[8, 8, 8], pen=[None, None, None])
+        found["failed"] = {"churn": {"pen": ["cut it\nwith more"] * 3}}
+        text = "\n".join(table.of_all(found))
+        self.assertIn("pen: failed in 3 of the rounds: cut it", text)
+        self.assertNotIn("with more", text)
+
+
+class Page(unittest.TestCase):
+    def test_charts_are_well_formed(self):
+        summary = {"median": 2.0, "low": 1.0, "high": 40.0, "rounds": 9}
+        chart = charts.bars("a < b", [("x & y", summary, "ours"), ("z", None, "")], 1)
+        root = xml.etree.ElementTree.fromstring(chart)
+        width = float(root.get("width"))
+        for element in root.iter("line"):
+            self.assertLessEqual(float(element.get("x2")), width)
+
+    def test_a_limit_that_is_just_reached_stands_on_its_line(self):
+        self.assertEqual(0, charts.position(0.88, 0.88, True))
+        self.assertEqual(1, charts.position(0.44, 0.88, True))
+        self.assertEqual(-1, charts.position(0.8, 1.6, False))
+        self.assertEqual(-2, charts.position(1e9, 1, True))
+
+    def test_the_page_holds_all_and_loads_nothing(self):
+        page = report.of_all(results(loble=[8, 8, 8], haproxy=[10, 10, 11]))
+        self.assertIn("a &lt;fast&gt; one", page)
+        self.assertIn("0.80", page)
+        for word in ("http:", "https:", "<script", "<link", "@import", "url("):
+            self.assertNotIn(word, page)
+
+
+if __name__ == "__main__":
+    unittest.main()
