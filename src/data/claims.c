@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "os/socket.h"
+#include "os/steering.h"
 #include "os/stream.h"
 
 enum {
@@ -26,7 +27,7 @@ struct table {
 	struct claims *claims;
 	uint8_t *marks; /* owned; by descriptor: enum mark */
 	uint32_t limit;
-	uint32_t highest; /* of those claimed */
+	uint32_t highest; /* of those claimed or kept */
 	bool damaged;     /* a record was not valid */
 };
 
@@ -438,6 +439,27 @@ static uint32_t descriptor_limit(void)
 	return (uint32_t)limit.rlim_cur;
 }
 
+static void keep_one(struct table *table, int fd)
+{
+	if (is_in_range(table, fd)) {
+		table->marks[fd] = MARK_KEPT;
+		table->highest = (uint32_t)fd > table->highest ? (uint32_t)fd : table->highest;
+	}
+}
+
+/* It goes on steering for its workers. A number that was damaged is looked at no more. */
+static void keep_steering(struct table *table)
+{
+	_Atomic int32_t *number = &table->shm->header->process.steering_fd;
+	const int fd = atomic_load_explicit(number, memory_order_relaxed);
+
+	if (is_in_range(table, fd) && table->marks[fd] == MARK_NONE && steering_is_array(fd)) {
+		keep_one(table, fd);
+		return;
+	}
+	atomic_store_explicit(number, 0, memory_order_relaxed);
+}
+
 int claims_take(struct shm *shm, const int *keep, uint32_t keep_count, struct claims *ret_claims,
 	struct error *err)
 {
@@ -449,10 +471,9 @@ int claims_take(struct shm *shm, const int *keep, uint32_t keep_count, struct cl
 		return error_set(err, ENOMEM, "cannot sort %u descriptors", table.limit);
 	}
 	for (uint32_t i = 0; i < keep_count; i++) {
-		if (is_in_range(&table, keep[i])) {
-			table.marks[keep[i]] = MARK_KEPT;
-		}
+		keep_one(&table, keep[i]);
 	}
+	keep_steering(&table);
 	claim_listeners(&table);
 	for_each_session(&table, claim_session);
 	for_each_session(&table, confirm_session);

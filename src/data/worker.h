@@ -27,6 +27,7 @@
 struct access_ring;
 struct attempt;
 struct error;
+struct steering_entry;
 
 /* The upper half of epoll data: below these values it is session index << 1 | side. */
 static const uint32_t WORKER_TAG_LISTENER = 0x80000000; /* with the number of the socket */
@@ -43,7 +44,8 @@ struct worker_setup {
 	int wake_fd;                        /* borrowed eventfd: control writes after a command */
 	int control_fd;                     /* borrowed eventfd: written after evidence */
 	uint64_t seed;
-	bool inherit;                 /* go on with the sessions that are in shared memory */
+	struct steering_entry *steering; /* borrowed; NULL: the kernel's hash spreads clients */
+	bool inherit;                    /* go on with the sessions that are in shared memory */
 	const struct orphan *orphans; /* copied; clients that were accepted and not yet recorded */
 	uint32_t orphan_count;
 };

@@ -213,6 +213,23 @@ static int start_observe(struct process *process, struct error *err)
 	return observe_start(&setup, &process->observe, err);
 }
 
+/* Once: what the operator could mend is a matter of rights, not of a listener. */
+static void say_steering(const struct process *process)
+{
+	const struct process_state *state = &process->shm.header->process;
+	const uint32_t error = atomic_load_explicit(&state->steering_error, memory_order_relaxed);
+	struct log_line line;
+
+	if (error == 0) {
+		return;
+	}
+	log_begin(&line, LOG_INFO, "steering_off");
+	log_text(&line, "reason", strerrordesc_np((int)error));
+	log_text(
+		&line, "detail", "new clients are spread by a hash, not by load; see loble doctor");
+	log_end(&line);
+}
+
 static void say_started(const struct process *process)
 {
 	struct log_line line;
@@ -225,6 +242,7 @@ static void say_started(const struct process *process)
 		log_message(LOG_WARN, "admin_socket", "%s", process->admin.warning);
 	}
 
+	say_steering(process);
 	log_begin(&line, LOG_INFO, "started");
 	log_text(&line, "version", LOBLE_VERSION);
 	log_number(&line, "pid",

@@ -42,6 +42,7 @@ static int make_worker(const struct config *config, const struct worker_setup *c
 	struct worker_setup setup = *common;
 
 	setup.index = index;
+	setup.steering = plane->steering.entries == NULL ? NULL : &plane->steering.entries[index];
 	setup.seed = random_seed();
 	plane->wake_fds[index] = wake_fd_of(common, index);
 	if (plane->wake_fds[index] < 0) {
@@ -57,6 +58,17 @@ static int make_worker(const struct config *config, const struct worker_setup *c
 		setup.access = plane->access[index];
 	}
 	return worker_create(&setup, &plane->workers[index], err);
+}
+
+/* The array came with the listening sockets, maybe from a predecessor. Without it, all works. */
+static void map_steering(const struct shm *shm, struct steering *ret_steering)
+{
+	const int fd =
+		atomic_load_explicit(&shm->header->process.steering_fd, memory_order_relaxed);
+
+	if (fd > 0) {
+		(void)steering_map(fd, shm->workers, ret_steering, NULL);
+	}
 }
 
 int plane_create(const struct config *config, struct shm *shm, const struct snapshot_store *store,
@@ -81,6 +93,7 @@ int plane_create(const struct config *config, struct shm *shm, const struct snap
 		return error_set(err, errno, "cannot make the workers");
 	}
 	common.control_fd = plane.control_fd;
+	map_steering(shm, &plane.steering);
 	for (uint32_t i = 0; r == 0 && i < plane.worker_count; i++) {
 		if (claims != NULL) {
 			common.orphans = claims->orphans[i];
@@ -154,4 +167,5 @@ void plane_free(struct plane *plane)
 		socket_close(plane->wake_fds[i]);
 	}
 	socket_close(plane->control_fd);
+	steering_unmap(&plane->steering);
 }

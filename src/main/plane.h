@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "data/worker.h"
+#include "os/steering.h"
 
 struct access_ring;
 struct claims;
@@ -21,6 +22,7 @@ struct plane {
 	int wake_fds[WORKERS_MAX]; /* owned: control wakes a worker */
 	struct worker *workers[WORKERS_MAX];
 	struct access_ring *access[WORKERS_MAX]; /* owned; NULL: no access log */
+	struct steering steering;                /* owned mapping; without entries: none */
 };
 
 /*

@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "model/shm.h"
 #include "os/socket.h"
+#include "os/steering.h"
 
 /* ":80" stands for two addresses. */
 enum { ADDRESSES_MAX = 2 };
@@ -74,6 +75,50 @@ static int open_for(const struct listen_spec *spec, int first_fd, int *ret_fd, s
 	return *ret_fd < 0 ? error_set(err, errno, "cannot share a listening socket") : 0;
 }
 
+/* The array of loads is made with the first address of several workers, and serves them all. */
+static int array_of(struct shm *shm, struct error *err)
+{
+	struct process_state *process = &shm->header->process;
+	int fd = atomic_load_explicit(&process->steering_fd, memory_order_relaxed);
+	int r;
+
+	if (fd > 0) {
+		return fd;
+	}
+	r = steering_create(&fd, err);
+	if (r == 0) {
+		atomic_store_explicit(&process->steering_fd, fd, memory_order_relaxed);
+		return fd;
+	}
+	return r;
+}
+
+/*
+ * New clients go to the least loaded worker, where BPF is permitted. Otherwise the kernel's hash
+ * spreads them: no reason to fail.
+ */
+static void steer(struct shm *shm, uint32_t number)
+{
+	int fds[WORKERS_MAX];
+	struct error why;
+	int r;
+
+	if (shm->workers < 2) {
+		return;
+	}
+	for (uint32_t worker = 0; worker < shm->workers; worker++) {
+		fds[worker] = shm_listen_record(shm, worker, number)->fd;
+	}
+	r = array_of(shm, &why);
+	if (r >= 0) {
+		r = steering_attach(r, fds, shm->workers, &why);
+	}
+	if (r < 0) {
+		atomic_store_explicit(
+			&shm->header->process.steering_error, (uint32_t)-r, memory_order_relaxed);
+	}
+}
+
 /* One address for all workers, under one number. */
 static int open_address(
 	struct shm *shm, uint32_t listener, const struct listen_spec *spec, struct error *err)
@@ -95,6 +140,9 @@ static int open_address(
 				listener, flags, socket_cookie(fd));
 			first_fd = fd;
 		}
+	}
+	if (r == 0 && flags == 0) {
+		steer(shm, (uint32_t)number);
 	}
 	return r;
 }
@@ -134,8 +182,19 @@ int sockets_open(const struct config *config, struct shm *shm, struct error *err
 	return 0;
 }
 
+static void close_array(struct shm *shm)
+{
+	const int fd = atomic_exchange_explicit(
+		&shm->header->process.steering_fd, 0, memory_order_relaxed);
+
+	if (fd > 0) {
+		(void)close(fd);
+	}
+}
+
 void sockets_close(struct shm *shm)
 {
+	close_array(shm);
 	for (uint32_t worker = 0; worker < shm->workers; worker++) {
 		for (uint32_t i = 0; i < shm_listen_limit(shm); i++) {
 			struct listen_record *record = shm_listen_record(shm, worker, i);

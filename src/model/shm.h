@@ -57,6 +57,9 @@ struct process_state {
 	_Atomic uint32_t listen_limit;
 	counter_t started_ns;     /* monotonic: when the first process of the line began */
 	counter_t drain_since_ns; /* monotonic: since when it drains; 0: it does not */
+	/* The array of loads (os/steering.h), whose descriptor outlives the process. */
+	_Atomic int32_t steering_fd;     /* 0: none */
+	_Atomic uint32_t steering_error; /* errno of what kept it from some listener; 0: nothing */
 };
 
 /* From what a session was continued in a new worker process. The order is that of the label. */

@@ -44,6 +44,8 @@ const struct layout_field shm_fields[] = {
 	{ONE(PART_HEADER, 9, UNSIGNED, struct shm_header, process.listen_limit)},
 	{ONE(PART_HEADER, 10, UNSIGNED, struct shm_header, process.started_ns)},
 	{ONE(PART_HEADER, 11, UNSIGNED, struct shm_header, process.drain_since_ns)},
+	{ONE(PART_HEADER, 12, SIGNED, struct shm_header, process.steering_fd)},
+	{ONE(PART_HEADER, 13, UNSIGNED, struct shm_header, process.steering_error)},
 #if RECORD_LAYOUT_ALTERNATE
 	{ONE(PART_HEADER, FIELD_MARK, UNSIGNED, struct shm_header, process.mark), .initial = 77},
 #endif

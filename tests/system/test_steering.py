@@ -1,0 +1,128 @@
+"""Which worker gets a new client: the least loaded one, where BPF is permitted."""
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from harness.backends import hold
+
+EACH = 20
+
+needs_bpf = pytest.mark.skipif(os.geteuid() != 0, reason="only root may use BPF")
+WITHOUT_BPF = ("setpriv", "--bounding-set", "-bpf,-sys_admin")
+
+
+def worker_process(supervisor):
+    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+    assert len(children) == 1, children
+    return int(children[0])
+
+
+def sockets_by_worker(pid):
+    """The inodes of the sockets in each worker's epoll."""
+    found = {}
+    for info in Path(f"/proc/{pid}/fdinfo").iterdir():
+        try:
+            text = info.read_text()
+        except FileNotFoundError:
+            continue
+        inodes = {int(inode, 16) for inode in re.findall(r"^tfd:.* ino:(\w+)", text, re.M)}
+        if inodes:
+            found[info.name] = inodes
+    return found
+
+
+def inode_of(port, pid):
+    """Of the socket that was accepted from that port of ours."""
+    for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
+        words = line.split()
+        if int(words[2].split(":")[1], 16) == port and words[9] != "0":
+            inode = int(words[9])
+            if any(os.readlink(fd) == f"socket:[{inode}]" for fd in descriptors(pid)):
+                return inode
+    return None
+
+
+def descriptors(pid):
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        if fd.exists() or fd.is_symlink():
+            yield fd
+
+
+def share(loble, clients):
+    """The clients by the worker that has them: {epoll: [client]}."""
+    taken = {}
+    workers = sockets_by_worker(loble.pid)
+    for client in clients:
+        inode = inode_of(client.sock.getsockname()[1], loble.pid)
+        for worker, inodes in workers.items():
+            if inode in inodes:
+                taken.setdefault(worker, []).append(client)
+    return taken
+
+
+def open_clients(bench, loble, count):
+    clients = []
+    for _ in range(count):
+        client = bench.keep(loble.connect())
+        client.send(b"x")
+        assert client.receive(1) == b"x"  # so it has been accepted, and counted
+        clients.append(client)
+    return clients
+
+
+def echo_and_hold(peer):
+    peer.send(peer.receive(1))
+    hold(peer)
+
+
+def empty_one_worker(bench, loble, clients):
+    """One of two even workers loses all that it has, and gets all that come until both are even."""
+    taken = share(loble, clients)
+    assert sorted(map(len, taken.values())) == [EACH, EACH]
+    emptied, kept = taken
+    for client in taken[emptied]:
+        client.close()
+    loble.wait_value("loble_listener_connections_active", EACH)
+    new = share(loble, open_clients(bench, loble, EACH))
+    assert {worker: len(these) for worker, these in new.items()} == {emptied: EACH}
+    return taken[kept] + new[emptied]
+
+
+@needs_bpf
+def test_new_clients_go_to_the_worker_with_the_fewest(bench):
+    service = bench.service(echo_and_hold)
+    loble = bench.loble(service, server={"workers": 2})
+    assert not loble.events("steering_off")
+    empty_one_worker(bench, loble, open_clients(bench, loble, 2 * EACH))
+
+
+@needs_bpf
+def test_it_goes_on_after_the_worker_process_has_died(bench):
+    service = bench.service(echo_and_hold)
+    loble = bench.loble(service, server={"workers": 2})
+    clients = open_clients(bench, loble, 2 * EACH)
+    os.kill(worker_process(loble.pid), signal.SIGKILL)
+    loble.wait_event("worker_restarted")
+    clients = empty_one_worker(bench, loble, clients)
+    assert len(clients) == 2 * EACH
+
+
+@needs_bpf
+def test_without_the_right_a_hash_spreads_them_and_the_log_says_so_once(bench):
+    service = bench.service(echo_and_hold)
+    loble = bench.loble(service, server={"workers": 2}, options={"wrapper": WITHOUT_BPF})
+    assert len(loble.events("steering_off")) == 1
+    assert "permitted" in loble.events("steering_off")[0]["reason"]
+    taken = share(loble, open_clients(bench, loble, 2 * EACH))
+    assert sum(map(len, taken.values())) == 2 * EACH
+
+
+def test_one_worker_has_nothing_to_choose_from(bench):
+    service = bench.service(echo_and_hold)
+    loble = bench.loble(service, server={"workers": 1})
+    assert not loble.events("steering_off")
+    assert len(open_clients(bench, loble, 3)) == 3
