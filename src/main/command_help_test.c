@@ -14,6 +14,7 @@ static const char overview[] =
 	"  config reference|schema    print all keys of the file, or a JSON Schema of it\n"
 	"  ctl COMMAND                talk to a running balancer\n"
 	"  demo                       real traffic through a balancer; a backend fails\n"
+	"  doctor                     what of this machine stands in the way, and what mends it\n"
 	"  help [COMMAND]             this text, or that of a command\n"
 	"options:\n"
 	"  -c, --config FILE          the configuration file; -config FILE is the same\n"

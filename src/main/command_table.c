@@ -10,6 +10,7 @@ enum {
 	FOR_CHECK = 1U << COMMAND_CHECK,
 	FOR_CTL = 1U << COMMAND_CTL,
 	FOR_DEMO = 1U << COMMAND_DEMO,
+	FOR_DOCTOR = 1U << COMMAND_DOCTOR,
 	FOR_ALL = (1U << COMMAND_COUNT) - 1,
 };
 
@@ -76,6 +77,18 @@ const struct command_row command_table[COMMAND_COUNT] = {
 				"and the balancer did what it should; else 1, and a sentence says "
 				"what did not hold.\n",
 			.example = "loble demo --seconds 30",
+		},
+	[COMMAND_DOCTOR] =
+		{
+			.name = "doctor",
+			.summary = "what of this machine stands in the way, and what mends it",
+			.details =
+				"Limits, kernel features and rights, of this machine and of a "
+				"process with the\n"
+				"rights of this one: OK, or WARN with the command that mends it. "
+				"It changes\n"
+				"nothing. Exit status: 0, also with warnings.\n",
+			.example = "loble doctor --json",
 		},
 	[COMMAND_HELP] =
 		{
@@ -252,7 +265,7 @@ const struct option_row option_table[OPTION_COUNT] = {
 	{"seconds", 0, "N", FOR_DEMO, NULL, "how long it takes, from 8 to 3600 (12)", set_seconds},
 	{"socket", 0, "PATH", FOR_CTL, NULL, "the admin socket; needed where several are live",
 		set_socket},
-	{"json", 0, NULL, FOR_CTL, NULL, "the answer as JSON", set_json},
+	{"json", 0, NULL, FOR_CTL | FOR_DOCTOR, NULL, "the answer as JSON", set_json},
 	{"pool", 0, "NAME", FOR_CTL, NULL, "only of this pool", set_pool},
 	{"backend", 0, "NAME", FOR_CTL, NULL, "only of this backend, NAME or POOL/NAME",
 		set_wanted_backend},

@@ -25,3 +25,6 @@ int command_ctl(const struct options *options);
 
 /* Real traffic through a real balancer on loopback, with a failure in the middle. */
 int command_demo(const struct options *options);
+
+/* Says what of this machine stands in the way, and what mends it. */
+int command_doctor(const struct options *options);

@@ -48,6 +48,8 @@ static int execute(const struct options *options)
 		return command_ctl(options);
 	case COMMAND_DEMO:
 		return command_demo(options);
+	case COMMAND_DOCTOR:
+		return command_doctor(options);
 	case COMMAND_HELP:
 		return command_help(options);
 	case COMMAND_COUNT:

@@ -27,6 +27,15 @@ static int map_memory(struct shm *shm, const struct layout *layout, struct error
 	return 0;
 }
 
+/* Nobody executes it: where the system insists on that being said (vm.memfd_noexec), say it. */
+static int make_file(void)
+{
+	const unsigned not_executable = 0x8; /* MFD_NOEXEC_SEAL of Linux 6.3 */
+	const int fd = memfd_create("loble", MFD_ALLOW_SEALING | not_executable);
+
+	return fd >= 0 || errno != EINVAL ? fd : memfd_create("loble", MFD_ALLOW_SEALING);
+}
+
 static int create_memory(const struct layout *layout, struct shm *ret_shm, struct error *err)
 {
 	struct shm shm = {
@@ -36,7 +45,7 @@ static int create_memory(const struct layout *layout, struct shm *ret_shm, struc
 	};
 	int r;
 
-	shm.fd = memfd_create("loble", MFD_ALLOW_SEALING);
+	shm.fd = make_file();
 	if (shm.fd < 0) {
 		return error_set(err, errno, "cannot make shared memory");
 	}
