@@ -1,6 +1,7 @@
 #include "config/diag.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -198,7 +199,10 @@ void diag_unreadable(struct diag *diag, int code, const char *format, ...)
 
 int diag_read_error(const struct diag *diag)
 {
-	return diag != NULL ? diag->read_error : 0;
+	if (diag == NULL || (diag->out_of_memory && diag->read_error == 0)) {
+		return ENOMEM;
+	}
+	return diag->read_error;
 }
 
 void diag_out_of_memory(struct diag *diag)

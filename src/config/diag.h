@@ -41,7 +41,8 @@ void diag_help(struct diag *diag, const char *format, ...) __attribute__((format
 
 /*
  * The source could not be read: `code` is an errno value. The last one stays readable, so that a
- * missing file can be told from an invalid one.
+ * missing file can be told from an invalid one. Lack of memory is ENOMEM, since nothing can be said
+ * about a text then that was not looked at to its end.
  */
 void diag_unreadable(struct diag *diag, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -1,3 +1,5 @@
+#include <errno.h>
+
 #include "config/diag.h"
 #include "config/testing.h"
 
@@ -238,7 +240,8 @@ static void a_lack_of_memory_is_an_error(void **state)
 	assert_int_equal(diag_errors(diag), 1);
 	assert_int_equal(diag_errors(NULL), 1);
 	assert_int_equal(diag_warnings(NULL), 0);
-	assert_int_equal(diag_read_error(NULL), 0);
+	assert_int_equal(diag_read_error(NULL), ENOMEM);
+	assert_int_equal(diag_read_error(diag), ENOMEM);
 	messages = messages_of(diag);
 	assert_string_equal(messages, "error: out of memory\n1 error, 0 warnings\n");
 	free(messages);

@@ -60,6 +60,8 @@ static int exit_code_of(int error)
 	case EMFILE:
 	case ENFILE:
 	case ENOSPC:
+	case ENOBUFS:
+	case EAGAIN: /* a thread, or random numbers */
 		return EXIT_CODE_LIMIT;
 	default:
 		return EXIT_CODE_REFUSED;
@@ -117,7 +119,7 @@ static int open_log(const char *path, uint32_t format, counter_t *dropped,
 	return log_writer_open(&setup, ret_writer, err);
 }
 
-static int open_logs(struct process *process, struct error *err)
+static int start_log(struct process *process, struct error *err)
 {
 	static const enum log_level levels[] = {
 		[CONFIG_LOG_DEBUG] = LOG_DEBUG,
@@ -126,29 +128,38 @@ static int open_logs(struct process *process, struct error *err)
 		[CONFIG_LOG_ERROR] = LOG_ERROR,
 	};
 	const struct config *config = &process->config;
-	counter_t *dropped = &process->shm.header->process.log_lines_dropped;
-	int r = open_log(config->logging.file, config->logging.format, dropped, &process->log, err);
+	const int r = open_log(config->logging.file, config->logging.format,
+		&process->shm.header->process.log_lines_dropped, &process->log, err);
 
-	if (r < 0) {
-		return r;
-	}
-	log_set_up(levels[config->logging.level], log_writer_format(process->log), log_writer_sink,
-		process->log);
-	process->access_log = process->log;
-	if (config->access_log.enabled && config->access_log.file != NULL) {
-		process->access_log = NULL;
-		r = open_log(config->access_log.file, config->logging.format, dropped,
-			&process->access_log, err);
+	if (r == 0) {
+		log_set_up(levels[config->logging.level], log_writer_format(process->log),
+			log_writer_sink, process->log);
 	}
 	return r;
 }
 
-static void close_logs(struct process *process)
+static void stop_log(struct process *process)
+{
+	log_writer_close(process->log, LOG_FLUSH_MS);
+}
+
+static int start_access_log(struct process *process, struct error *err)
+{
+	const struct config *config = &process->config;
+
+	if (!config->access_log.enabled || config->access_log.file == NULL) {
+		process->access_log = process->log;
+		return 0;
+	}
+	return open_log(config->access_log.file, config->logging.format,
+		&process->shm.header->process.log_lines_dropped, &process->access_log, err);
+}
+
+static void stop_access_log(struct process *process)
 {
 	if (process->access_log != process->log) {
 		log_writer_close(process->access_log, LOG_FLUSH_MS);
 	}
-	log_writer_close(process->log, LOG_FLUSH_MS);
 }
 
 static void reopen_logs(void *context)
@@ -423,7 +434,8 @@ static const struct stage {
 	{open_sockets, close_sockets},
 	{open_admin, close_admin},
 	{drop_rights, NULL},
-	{open_logs, close_logs},
+	{start_log, stop_log},
+	{start_access_log, stop_access_log},
 	{open_signals, close_signals},
 	{make_plane, free_plane},
 	{start_control, stop_control},
@@ -437,7 +449,8 @@ static _Noreturn void leave_hung(struct process *process)
 	plane_reset_sessions(&process->plane, &process->shm);
 	stop_observe(process);
 	close_admin(process);
-	close_logs(process);
+	stop_access_log(process);
+	stop_log(process);
 	sockets_unlink(&process->config);
 	_exit(EXIT_CODE_DONE);
 }

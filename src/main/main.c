@@ -82,8 +82,12 @@ int main(int argc, char **argv)
 	open_standard_streams();
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (options_parse(argc, argv, &options, &err) < 0) {
+		if (err.code == ENOMEM) {
+			(void)fprintf(stderr, "loble: %s\n", err.text);
+			return EXIT_CODE_LIMIT;
+		}
 		(void)fprintf(stderr, "loble: %s\nTry 'loble --help'.\n", err.text);
-		return err.code == ENOMEM ? EXIT_CODE_LIMIT : EXIT_CODE_USAGE;
+		return EXIT_CODE_USAGE;
 	}
 	return finish_output(execute(&options));
 }

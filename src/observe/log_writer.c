@@ -455,7 +455,7 @@ int log_writer_open(
 	if (writer == NULL) {
 		return error_set(err, ENOMEM, "cannot open the log");
 	}
-	writer->fd = STDERR_FILENO;
+	writer->fd = setup->path == NULL ? STDERR_FILENO : -1;
 	writer->wake_fd = -1;
 	init_locks(writer);
 	r = open_all(writer, setup, err);
