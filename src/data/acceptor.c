@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "data/session.h"
+#include "data/stretch.h"
 #include "data/worker.h"
 
 enum { ACCEPTS_PER_TURN = 64 };
@@ -210,6 +211,7 @@ static uint32_t accept_some(struct worker *worker, uint32_t number)
 			break;
 		}
 		fd = accept4(record->fd, &address.generic, &address.length, SOCK_NONBLOCK);
+		stretch();
 		if (fd >= 0) {
 			admit(worker, listener, fd, &address);
 			count++;

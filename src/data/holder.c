@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "data/stretch.h"
 #include "data/worker.h"
 #include "model/limits.h"
 #include "os/pipe.h"
@@ -54,9 +55,13 @@ void chunk_fill(struct worker *worker, uint32_t index, enum side from, uint64_t 
 	assert(length >= 1 && length <= CHUNK_BYTES);
 	assert(record->chunk[from] == RECORD_NONE);
 	memcpy(shm_chunk_bytes(worker->setup.shm, worker->setup.index, number), bytes, length);
+	stretch();
 	chunk->owner = owner_of(index, from);
+	stretch();
 	chunk->position = position;
+	stretch();
 	record->chunk[from] = number;
+	stretch();
 	atomic_store_explicit(&chunk->length, length, memory_order_release);
 }
 
@@ -88,7 +93,9 @@ void chunk_release(struct worker *worker, uint32_t index, enum side from)
 			CHUNK_BYTES, MADV_REMOVE);
 	}
 	atomic_store_explicit(&chunk->length, 0, memory_order_release);
+	stretch();
 	record->chunk[from] = RECORD_NONE;
+	stretch();
 	chunk->owner = worker->chunk_free;
 	worker->chunk_free = number;
 }
@@ -135,7 +142,9 @@ bool pipe_take(struct worker *worker, uint32_t index, enum side from, bool bulk)
 		return false;
 	}
 	worker->bulk_pipe_count += bulk ? 1 : 0;
+	stretch();
 	worker->pipes[number].owner = owner_of(index, from);
+	stretch();
 	record->pipe[from] = (uint16_t)number;
 	return true;
 }
@@ -163,6 +172,7 @@ void pipe_give(struct worker *worker, uint32_t index, enum side from, bool bulk,
 	}
 	pipe = &worker->pipes[number];
 	record->pipe[from] = PIPE_NONE;
+	stretch();
 	worker->bulk_pipe_count -= bulk ? 1 : 0;
 	if (empty && worker->pipe_spare_count < SPARE_PIPES_MAX) {
 		pipe->owner = worker->pipe_spare;

@@ -4,6 +4,7 @@
 
 #include "data/holder.h"
 #include "data/pump_internal.h"
+#include "data/stretch.h"
 #include "data/worker.h"
 
 enum {
@@ -22,17 +23,21 @@ static void journal_open(const struct transfer *transfer)
 	const uint64_t key = journal_key(transfer->index, transfer->from);
 
 	journal->position = transfer->record->moved[transfer->from];
+	stretch();
 	journal->check = journal_check(key, journal->position);
 	atomic_signal_fence(memory_order_release);
 	atomic_store_explicit(&journal->key, key, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
+	stretch();
 }
 
 static void journal_close(const struct transfer *transfer)
 {
+	stretch();
 	atomic_signal_fence(memory_order_seq_cst);
 	atomic_store_explicit(&transfer->worker->journal->key, 0, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
+	stretch();
 }
 
 /*
@@ -43,6 +48,7 @@ static ssize_t hand_over(struct transfer *transfer, const uint8_t *bytes, size_t
 {
 	ssize_t n;
 
+	stretch();
 	do {
 		n = send(transfer->record->fd[transfer->to], bytes, length,
 			MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -53,6 +59,7 @@ static ssize_t hand_over(struct transfer *transfer, const uint8_t *bytes, size_t
 		return -1;
 	}
 	n = n < 0 ? 0 : n;
+	stretch();
 	if (n > 0) {
 		transfer_moved(transfer, (size_t)n);
 	}
@@ -118,7 +125,7 @@ static void consider_splice(struct transfer *transfer, size_t n)
 	struct direction *direction = transfer->direction;
 	const uint8_t flags = transfer->session->side[transfer->from];
 
-	if (n < READ_BYTES || (flags & SIDE_URGENT) != 0) {
+	if (LOBLE_COPY_ONLY || n < READ_BYTES || (flags & SIDE_URGENT) != 0) {
 		direction->streak = 0;
 		return;
 	}
@@ -150,6 +157,7 @@ static enum step copy_without_holding(struct transfer *transfer)
 	}
 	sent = hand_over(transfer, buffer, (size_t)n);
 	while (sent > 0) {
+		stretch();
 		/* They are there: they were just looked at. An urgent mark may part them. */
 		const ssize_t taken = recv(fd, buffer, (size_t)sent, MSG_DONTWAIT);
 

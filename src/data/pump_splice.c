@@ -4,6 +4,7 @@
 
 #include "data/holder.h"
 #include "data/pump_internal.h"
+#include "data/stretch.h"
 #include "data/worker.h"
 
 enum {
@@ -40,6 +41,7 @@ enum step pump_splice_flush(struct transfer *transfer)
 		transfer_destination_failed(transfer, EIO);
 		return STEP_MOVED;
 	}
+	stretch();
 	transfer_moved(transfer, (size_t)n);
 	transfer->direction->held -= (uint32_t)n;
 	return STEP_MOVED;
@@ -105,6 +107,7 @@ enum step pump_splice_step(struct transfer *transfer)
 	}
 	n = splice(transfer->record->fd[transfer->from], NULL, pipe_of(transfer)->fd[1], NULL,
 		SPLICE_BYTES, SPLICE_FLAGS);
+	stretch();
 	if (n > 0) {
 		transfer->direction->held = (uint32_t)n;
 		consider_copy(transfer, (size_t)n);

@@ -11,6 +11,7 @@
 #include "data/connector.h"
 #include "data/pump.h"
 #include "data/session_end.h"
+#include "data/stretch.h"
 #include "data/worker.h"
 
 /* IPv6, or IPv4 mapped into it, and the port; both in network order. */
@@ -69,7 +70,9 @@ static void fill_record(struct worker *worker, uint32_t index, uint32_t listener
 	keep_address(record, address);
 	record->check = session_record_check_client(record, index);
 	atomic_signal_fence(memory_order_release);
+	stretch();
 	atomic_store_explicit(&record->state, RECORD_CONNECTING, memory_order_relaxed);
+	stretch();
 }
 
 /* Cannot be served: the client is told by a reset. */
@@ -122,8 +125,10 @@ void session_opened(struct worker *worker, uint32_t index)
 		session->direction[SIDE_BACKEND].mode = PUMP_SPLICE;
 	}
 	record->check = session_record_check(record, index);
+	stretch();
 	atomic_signal_fence(memory_order_release);
 	atomic_store_explicit(&record->state, RECORD_OPEN, memory_order_relaxed);
+	stretch();
 	atomic_signal_fence(memory_order_seq_cst);
 	deadlines_set(&worker->deadlines, index, worker->now_ns + SESSION_AGED_NS);
 	session_resume(worker, index);
@@ -285,6 +290,7 @@ static void come_of_age(struct worker *worker, uint32_t index)
 	record->cookie[SIDE_CLIENT] = socket_cookie(record->fd[SIDE_CLIENT]);
 	record->cookie[SIDE_BACKEND] = socket_cookie(record->fd[SIDE_BACKEND]);
 	atomic_signal_fence(memory_order_seq_cst);
+	stretch();
 	record->check = session_record_check(record, index);
 }
 

@@ -6,6 +6,7 @@
 
 #include "data/connector.h"
 #include "data/pump.h"
+#include "data/stretch.h"
 #include "data/worker.h"
 #include "model/access.h"
 #include "os/clock.h"
@@ -407,13 +408,17 @@ void session_close(struct worker *worker, uint32_t index, unsigned resets)
 	record->by = session->by;
 	record->reason = session->reason;
 	atomic_signal_fence(memory_order_seq_cst);
+	stretch();
 	atomic_store_explicit(&record->state, RECORD_CLOSING, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
+	stretch();
 	socket_close_pair(
 		session_record_fd(record, SIDE_CLIENT), session_record_fd(record, SIDE_BACKEND));
 	atomic_signal_fence(memory_order_seq_cst);
 	record->flags |= RECORD_GONE_CLIENT | RECORD_GONE_BACKEND;
+	stretch();
 	count_end(worker, session, record);
+	stretch();
 	log_access(worker, session, record);
 	atomic_store_explicit(&record->state, RECORD_FREE, memory_order_relaxed);
 	session->phase = SESSION_DEAD;

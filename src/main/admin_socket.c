@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "os/process.h"
 #include "os/privilege.h"
 #include "os/socket.h"
 
@@ -167,7 +168,7 @@ static int open_in(
 	if (r != -EADDRINUSE) {
 		return r;
 	}
-	(void)snprintf(path, sizeof path, "%s/%d.sock", directory, (int)getpid());
+	(void)snprintf(path, sizeof path, "%s/%d.sock", directory, (int)process_main());
 	r = open_at(path, owner, socket, err);
 	if (r == 0) {
 		(void)snprintf(socket->warning, sizeof socket->warning,

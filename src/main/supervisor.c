@@ -59,6 +59,7 @@ struct supervisor {
 static bool begin_child(struct supervisor *supervisor)
 {
 	(void)setpgid(0, 0); /* a terminal's Ctrl-C goes to the supervisor, which passes it on */
+	process_set_main(supervisor->self);
 	(void)unsetenv("NOTIFY_SOCKET");
 	if (supervisor->has_oom_score) {
 		process_set_oom_score(supervisor->oom_score);

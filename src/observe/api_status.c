@@ -8,6 +8,7 @@
 #include "observe/shown.h"
 #include "observe/totals.h"
 #include "os/clock.h"
+#include "os/process.h"
 
 static const char *const phase_names[] = {
 	[PHASE_STARTING] = "starting",
@@ -122,7 +123,7 @@ static json_t *status(
 
 	return json_pack("{s:s, s:I, s:o, s:s, s:b, s:o, s:I, s:I, s:I, s:{s:I, s:o}, s:{s:o}, "
 			 "s:o, s:{s:o}, s:o, s:o}",
-		"version", api->version, "pid", (json_int_t)getpid(), "uptime_seconds",
+		"version", api->version, "pid", (json_int_t)process_main(), "uptime_seconds",
 		started_ns == 0 ? json_null() : json_seconds(clock_monotonic_ns() - started_ns),
 		"phase", phase_names[phase <= PHASE_STOPPED ? phase : PHASE_STOPPED], "ready",
 		not_ready == NULL, "not_ready_because", refusal(api, snapshot), "sessions",

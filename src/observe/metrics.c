@@ -309,6 +309,45 @@ static void write_process_state(
 		counter_get((const counter_t *)(const void *)(state + metric->offset)));
 }
 
+/* Of all workers. `offset` is that of the first of `count` counters in struct worker_state. */
+static void write_worker_sums(const struct scrape *scrape, const struct metric *metric,
+	const struct entity *entity, const char *label, const char *const *words, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t sum = 0;
+
+		for (uint32_t worker = 0; worker < scrape->shm->workers; worker++) {
+			const struct worker_state *state = &scrape->shm->worker_states[worker];
+			const char *counters = (const char *)state + metric->offset;
+
+			sum += counter_get((const counter_t *)(const void *)counters + i);
+		}
+		write_labelled(scrape, metric, entity, label, words[i], sum);
+	}
+}
+
+static void write_continued(
+	const struct scrape *scrape, const struct metric *metric, const struct entity *entity)
+{
+	const char *words[CONTINUED_COUNT];
+
+	for (int i = 0; i < CONTINUED_COUNT; i++) {
+		words[i] = continued_from_name((enum continued_from)i);
+	}
+	write_worker_sums(scrape, metric, entity, "from", words, ARRAY_COUNT(words));
+}
+
+static void write_lost(
+	const struct scrape *scrape, const struct metric *metric, const struct entity *entity)
+{
+	const char *words[LOST_REASON_COUNT];
+
+	for (int i = 0; i < LOST_REASON_COUNT; i++) {
+		words[i] = lost_reason_name((enum lost_reason)i);
+	}
+	write_worker_sums(scrape, metric, entity, "reason", words, ARRAY_COUNT(words));
+}
+
 static void write_reload_successful(
 	const struct scrape *scrape, const struct metric *metric, const struct entity *entity)
 {
@@ -336,6 +375,7 @@ static void write_build_info(
 #define POOL(member)     .offset = offsetof(struct pool_counters, member)
 #define BACKEND(member)  .offset = offsetof(struct slot_counters, member)
 #define PROCESS(member)  .offset = offsetof(struct process_state, member)
+#define WORKER(member)   .offset = offsetof(struct worker_state, member)
 
 /* clang-format off */
 static const struct metric metrics[] = {
@@ -353,6 +393,12 @@ static const struct metric metrics[] = {
 		SCOPE_PROCESS, write_reload_time, 0},
 	{"loble_worker_restarts_total", "counter", "Worker processes that were replaced.",
 		SCOPE_PROCESS, write_process_state, PROCESS(worker_restarts)},
+	{"loble_sessions_continued_total", "counter",
+		"Sessions that a new worker process went on with, by where their bytes were.",
+		SCOPE_PROCESS, write_continued, WORKER(continued)},
+	{"loble_sessions_lost_total", "counter",
+		"Sessions that a new worker process had to reset instead.",
+		SCOPE_PROCESS, write_lost, WORKER(lost)},
 	{"loble_upgrades_total", "counter", "Upgrades of the binary in place.",
 		SCOPE_PROCESS, write_process_state, PROCESS(upgrades)},
 	{"loble_log_lines_dropped_total", "counter", "Log lines lost because nobody took them.",

@@ -40,6 +40,18 @@ pid_t process_fork_sharing_descriptors(void)
 	return pid < 0 ? -errno : (pid_t)pid;
 }
 
+static pid_t main_process; /* 0: this one */
+
+void process_set_main(pid_t pid)
+{
+	main_process = pid;
+}
+
+pid_t process_main(void)
+{
+	return main_process != 0 ? main_process : getpid();
+}
+
 void process_grow_table(uint64_t limit)
 {
 	if (limit > 1 && limit <= INT32_MAX && dup2(STDIN_FILENO, (int)limit - 1) >= 0) {

@@ -17,6 +17,13 @@
 pid_t process_fork_sharing_descriptors(void);
 
 /*
+ * The process that was started and that takes signals: the supervisor, or this one where there is
+ * none. Set once, in the child.
+ */
+void process_set_main(pid_t pid);
+pid_t process_main(void);
+
+/*
  * Makes room for `limit` descriptors in the table now: a shared table that grows while it is in
  * use stalls all who use it.
  */
