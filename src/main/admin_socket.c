@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "os/process.h"
 #include "os/privilege.h"
+#include "os/process.h"
 #include "os/socket.h"
 
 enum {

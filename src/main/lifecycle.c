@@ -256,8 +256,7 @@ static void say_started(const struct process *process)
 	say_steering(process);
 	log_begin(&line, LOG_INFO, "started");
 	log_text(&line, "version", LOBLE_VERSION);
-	log_number(&line, "pid",
-		(uint64_t)process_main());
+	log_number(&line, "pid", (uint64_t)process_main());
 	log_number(&line, "workers", process->config.server.workers);
 	log_number(&line, "max_sessions", process->config.server.max_sessions);
 	log_number(&line, "listeners", process->config.listener_count);

@@ -436,7 +436,8 @@ def test_the_default_place_is_made_found_and_left(bench, ctl, home):
     assert json.loads(done.stdout)["pid"] == loble.pid
     loble.finish()
     assert not path.exists()
-    assert ctl("status", env=env, user=NOBODY.pw_uid).returncode == UNREACHABLE
+    # Another balancer of the machine may be there, which is not for everybody.
+    assert ctl("status", env=env, user=NOBODY.pw_uid).returncode in (UNREACHABLE, NOT_PERMITTED)
 
 
 @needs_root
