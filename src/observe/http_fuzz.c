@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "model/shm.h"
 #include "model/snapshot.h"
+#include "observe/api.h"
 #include "observe/http.h"
 #include "observe/pages.h"
 
@@ -27,8 +28,16 @@ static struct snapshot_store store;
 static struct http *start(void)
 {
 	static struct pages pages = {.source = {.shm = &shm, .version = "1.2.3"}, .store = &store};
+	static struct api api = {.shm = &shm, .store = &store, .version = "1.2.3"};
 	const struct http_setup setup = {
-		.name = "fuzz", .site = {.table_count = 1, .tables = {pages_routes(&pages)}}};
+		.name = "fuzz",
+		.site =
+			{
+				.table_count = 2,
+				.tables = {api_routes(&api), pages_routes(&pages)},
+				.json = true,
+			},
+	};
 	struct http *http;
 	struct error err;
 	int r = shm_create(1, 1, &shm, &err);
