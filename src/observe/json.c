@@ -54,7 +54,9 @@ json_t *json_text_or_null(const char *text)
 
 json_t *json_seconds(uint64_t ns)
 {
-	return json_real((double)(ns / NS_PER_US) / US_PER_S);
+	const uint64_t us = ns / NS_PER_US;
+
+	return json_real((double)us / US_PER_S);
 }
 
 json_t *json_time(uint64_t wall_ns)

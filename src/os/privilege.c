@@ -104,8 +104,8 @@ int privilege_find(
 
 int privilege_drop(const char *user, const char *group, struct error *err)
 {
-	uid_t uid;
-	gid_t gid;
+	uid_t uid = 0;
+	gid_t gid = 0;
 	int r;
 
 	if (user == NULL && group == NULL) {
