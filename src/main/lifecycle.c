@@ -246,13 +246,12 @@ static void say_started(const struct process *process)
 	struct log_line line;
 	char status[128];
 
-	if (process->setup->inherit) {
-		return; /* control has told the story */
-	}
 	if (process->admin.warning[0] != '\0') {
 		log_message(LOG_WARN, "admin_socket", "%s", process->admin.warning);
 	}
-
+	if (process->setup->inherit) {
+		return; /* control has told the story */
+	}
 	say_steering(process);
 	log_begin(&line, LOG_INFO, "started");
 	log_text(&line, "version", LOBLE_VERSION);
@@ -359,14 +358,21 @@ static void close_sockets(struct process *process)
 static int open_admin(struct process *process, struct error *err)
 {
 	const struct config *config = &process->config;
-	if (config->admin.off) {
+	struct error why;
+
+	if (config->admin.off ||
+		admin_socket_open(
+			config->admin.socket, config->server.user, &process->admin, &why) == 0) {
+		return 0;
+	}
+	if (process->setup->inherit) {
+		/* No reason to give up the sessions that are waiting. */
+		(void)snprintf(
+			process->admin.warning, sizeof process->admin.warning, "%.500s", why.text);
 		return 0;
 	}
 	/* Whatever it is that the system says: the configuration is refused. */
-	return admin_socket_open(config->admin.socket, config->server.user, &process->admin, err) <
-			0
-		? -EADDRNOTAVAIL
-		: 0;
+	return error_say(err, EADDRNOTAVAIL, "%s", why.text);
 }
 
 static void close_admin(struct process *process)

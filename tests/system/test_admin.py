@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import re
+import signal
 import socket
 import stat
 import subprocess
@@ -260,6 +261,29 @@ def test_thousands_of_sessions_are_listed_while_traffic_goes_on(bench, count):
         assert len({session["id"] for session in answer["sessions"]}) == count
     assert slowest < 2 * SLOWNESS, f"a byte took {slowest} s"
     assert other.asks("sessions")["shown"] == 0
+
+
+def test_after_the_worker_process_died_it_is_there_again(bench):
+    line = bench.line()
+    client, backend = line.open()
+    before = line.loble.asks("status")
+    [session] = line.loble.asks("sessions")["sessions"]
+    os.kill(before["worker"]["pid"], signal.SIGKILL)
+
+    def answers():
+        done = line.loble.ctl("status", "--json", check=False)
+        return done.returncode == 0 and json.loads(done.stdout)["worker"]["restarts"] == 1
+    until(answers, lambda: f"another worker process\n{line.loble.log}")
+    after = line.loble.asks("status")
+    assert after["pid"] == before["pid"] == line.loble.pid
+    assert after["worker"]["pid"] != before["worker"]["pid"]
+    assert after["uptime_seconds"] >= before["uptime_seconds"]
+    assert after["sessions"] == 1
+    [again] = line.loble.asks("sessions")["sessions"]
+    assert again["client"] == session["client"] and again["backend"] == session["backend"]
+    assert stat.S_IMODE(os.lstat(line.loble.admin_socket).st_mode) == 0o600
+    client.send(b"on")
+    assert backend.receive(2) == b"on"
 
 
 # How it is asked.
