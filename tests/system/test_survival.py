@@ -1,0 +1,148 @@
+"""Nothing is dropped: sessions outlive their worker process, whatever kills it."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from harness.survival import (DEATHS, Monotone, Stand, kill_worker, scrape, survive, worker_of)
+from harness.torture import no_resets, program
+from harness.wait import SLOWNESS, until
+
+
+@pytest.fixture(autouse=True)
+def built(binary):
+    if not program(binary).exists():
+        pytest.skip("the torture is not built")
+
+
+# Much of everything in little time.
+SMALL = {"sessions": 250, "probes": 10, "rate": 200, "life": 1500, "hold": 1000, "think": 100,
+         "every": 100}
+
+
+def test_killed_workers_cost_no_session_and_no_byte(bench):
+    stand = Stand(bench)
+    loble = stand.start()
+    stand.load(**SMALL)
+    survive(stand, 10, gap=(0.05, 0.4))
+    report = stand.end()
+    assert report["client"]["opened"] > 300
+    metrics = scrape(loble)
+    assert metrics("loble_worker_restarts_total") == 10
+    assert metrics("loble_sessions_continued_total") >= 10 * 100
+    assert metrics("loble_sessions_lost_total") == 0
+    assert len(loble.events("worker_died")) == 10
+    loble.stop()
+
+
+def test_all_bytes_are_accounted_for(bench):
+    """With no reset in the mix each side checks exactly what the other one has sent."""
+    stand = Stand(bench)
+    stand.start()
+    stand.load(**SMALL, mix=no_resets())
+    survive(stand, 4, seed=2)
+    assert stand.end()["client"]["aborted"] == 0
+
+
+def test_unix_sockets_on_either_side_survive_too(bench):
+    stand = Stand(bench, kinds=[("unix", "tcp4"), ("tcp4", "unix"), ("abstract", "unix")])
+    stand.start()
+    stand.load(**SMALL)
+    survive(stand, 4, seed=3)
+    stand.end()
+
+
+@pytest.mark.parametrize("death", DEATHS, ids=lambda number: number.name)
+def test_the_log_says_what_has_happened(bench, death):
+    stand = Stand(bench)
+    loble = stand.start()
+    before = worker_of(loble)
+    kill_worker(loble, death)
+    died = loble.wait_event("worker_died")
+    assert died["level"] == "error"
+    assert died["pid"] == before
+    assert died["signal"] == death.name
+    assert worker_of(loble) != before
+
+
+def test_the_supervisor_is_the_process_that_was_started(bench):
+    stand = Stand(bench)
+    loble = stand.start()
+    for _ in range(3):
+        kill_worker(loble, signal.SIGKILL)
+    loble.stop()  # by the number that was started, and with 0
+
+
+def test_one_process_is_enough_where_no_supervisor_is_wanted(bench):
+    stand = Stand(bench)
+    stand.config["server"]["supervise"] = False
+    loble = stand.start()
+    assert worker_of(loble) is None
+    loble.stop()
+
+
+def test_health_outlives_the_worker_process(bench):
+    """What was unhealthy stays so, without a transition; what was healthy, too."""
+    stand = Stand(bench)
+    pool = next(iter(stand.config["pools"]))
+    dead = stand.backends.pop()
+    stand.config["health"] = {"probe_interval": "500ms"}
+    loble = stand.start()
+    stand.load(sessions=20, probes=0, rate=50)
+    loble.wait_health("unhealthy", dead, pool=pool)
+    before = scrape(loble)
+
+    for _ in range(3):
+        kill_worker(loble, signal.SIGKILL)
+        metrics = scrape(loble)
+        assert metrics.state("loble_backend_state", backend=str(dead), pool=pool) == "unhealthy"
+        for backend in stand.backends:
+            assert metrics.state("loble_backend_state", backend=str(backend),
+                                 pool=pool) == "healthy"
+        name = "loble_backend_transitions_total"
+        assert metrics.matching(name) == before.matching(name)
+    stand.end()
+
+
+def test_a_session_is_served_at_once_after_a_death(bench):
+    """No session waits long, and none for ever: the pause of the worst one is bounded."""
+    stand = Stand(bench)
+    stand.start()
+    stand.load(**{**SMALL, "rate": 50, "burst": 32768})
+    found = survive(stand, 6, seed=5, gap=(0.3, 0.5))
+    stand.end()
+    assert found.worst_pause() <= (found.calm.worst + 300) * SLOWNESS, found
+    assert found.median_pause() <= (found.calm.worst + 100) * SLOWNESS, found
+
+
+def test_idle_sessions_are_there_after_a_death(bench):
+    stand = Stand(bench)
+    loble = stand.start()
+    stand.load(sessions=500, probes=0, rate=0, mix="idle=4,silent=1", life=100000)
+    monotone = Monotone(loble)
+    kill_worker(loble, signal.SIGSEGV)
+    metrics = monotone.look()
+    assert metrics("loble_listener_connections_active") == 500
+    # The count of those that were proven comes with the background pass.
+    until(lambda: monotone.look()("loble_sessions_continued_total") == 500, "500 continued",
+          every=0.05)
+    stand.end()
+
+
+def test_deaths_one_upon_the_other(bench):
+    """The next one comes before the last one is over: in the middle of adoption."""
+    stand = Stand(bench)
+    loble = stand.start()
+    stand.load(**SMALL)
+    for delay in (0.001, 0.002, 0.004, 0.006, 0.01, 0.015, 0.02, 0.03):
+        before = until(lambda: worker_of(loble), "a worker process")
+        os.kill(before, signal.SIGKILL)
+        until(lambda gone=before: worker_of(loble) not in (None, gone), "the next one",
+              every=0.0002)
+        time.sleep(delay)
+    time.sleep(0.3)
+    scrape(loble)
+    stand.end()
+    loble.stop()
