@@ -193,23 +193,30 @@ def kill_worker(loble, number, deadline=None):
     return time.monotonic() - start
 
 
-def survive(stand, kills, *, seed=1, gap=(0.05, 0.6), calm=1.0, watch=None):
+def survive(stand, rounds, *, seed=1, gap=(0.05, 0.6), calm=1.0, deed=None, watch=None):
     """Kills the worker process again and again under load; returns what the sessions saw.
 
-    `watch(metrics)` is called with a scrape after each death.
+    `deed(number)` does something else than to kill, and returns its name; `watch(metrics)` is
+    called with a scrape after each.
     """
     dice = random.Random(seed)
     monotone = Monotone(stand.loble)
     stand.torture.report()
     time.sleep(calm)
     result = Survival(measured(stand.torture.report(), "none", 0.0))
-    for _ in range(kills):
-        number = dice.choice(DEATHS)
+
+    def kill(_number):
+        death = dice.choice(DEATHS)
+        kill_worker(stand.loble, death)
+        return death.name
+
+    for number in range(rounds):
         stand.torture.report()
-        back = kill_worker(stand.loble, number)
+        begin = time.monotonic()
+        cause = (deed or kill)(number)
+        back = (time.monotonic() - begin) * 1000
         time.sleep(dice.uniform(*gap))
-        result.rounds.append(
-            measured(stand.torture.report(), number.name, back * 1000))
+        result.rounds.append(measured(stand.torture.report(), cause, back))
         metrics = monotone.look()
         if watch is not None:
             watch(metrics)

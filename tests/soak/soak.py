@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+"""The long proof that nothing is dropped; see scripts/soak.sh.
+
+Each part prints one line of a table and ends with a status of its own: 0, the proof holds; 1, it
+does not.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "system"))
+
+from harness.loble import Loble  # noqa: E402
+from harness.survival import (Stand, replace_binary, restarts, scrape, survive,  # noqa: E402
+                              upgrade, wait_worker, worker_of)
+from harness.torture import ERRORS, sums  # noqa: E402
+
+# Light enough for two cores that Loble, clients and backends share.
+LOAD = {"probes": 20, "think": 1500, "every": 1500, "burst": 65536, "life": 30000, "hold": 8000,
+        "ramp": 1500, "grace": 60000, "stall": 20000}
+
+
+class Bench:
+    """What tests/system/conftest.py gives to tests, for a program."""
+
+    def __init__(self, binary, directory):
+        self.binary, self.directory = Path(binary).resolve(), Path(directory)
+        self.things = []
+
+    def raw(self, config, **options):
+        loble = Loble(options.pop("binary", self.binary), self.directory / "loble", config,
+                      **options)
+        self.things.append(loble.kill)
+        return loble
+
+    def keep(self, thing):
+        self.things.append(thing.close)
+        return thing
+
+    def close(self):
+        for end in reversed(self.things):
+            end()
+
+
+class Row:
+    """One part's line of the table."""
+
+    TITLES = ("part", "rounds", "sessions", "new", "GiB", "errors", "calm ms", "median ms",
+              "worst ms", "continued", "verdict")
+    WIDTHS = (16, 6, 8, 8, 6, 6, 8, 9, 8, 10, 0)
+
+    def __init__(self, part):
+        self.values = {"part": part}
+        self.failures = []
+
+    @classmethod
+    def title(cls):
+        return " ".join(f"{one:>{width}}" for one, width in zip(cls.TITLES, cls.WIDTHS))
+
+    def __str__(self):
+        verdict = "; ".join(self.failures) or "holds"
+        cells = [*(self.values.get(one, "-") for one in self.TITLES[:-1]), verdict]
+        return " ".join(f"{one!s:>{width}}" for one, width in zip(cells, self.WIDTHS))
+
+    def need(self, condition, what):
+        if not condition:
+            self.failures.append(what)
+
+
+def start(bench, options, **tables):
+    stand = Stand(bench, kinds=[("tcp4", "tcp4")] * 3, **tables)
+    stand.start()
+    stand.load(sessions=options.sessions, rate=options.rate, seed=options.seed, **LOAD)
+    return stand
+
+
+def note_load(row, report):
+    client = report["client"]
+    row.values.update({
+        "sessions": client["opened"] - client["classes"]["short"],
+        "new": client["classes"]["short"],
+        "GiB": f"{(client['checked_bytes'] + client['sent_bytes']) / 2**30:.1f}",
+        "errors": report["errors"],
+    })
+    wrong = {name: sums(report)[name] for name in ERRORS if sums(report)[name]}
+    row.need(not wrong, f"errors: {wrong}")
+
+
+def note_pauses(row, found):
+    row.values.update({"calm ms": f"{found.calm.worst:.0f}",
+                       "median ms": f"{found.median_pause():.0f}",
+                       "worst ms": f"{found.worst_pause():.0f}"})
+    row.need(found.median_pause() <= found.calm.worst + 100, "median pause over 100 ms")
+    row.need(found.worst_pause() <= found.calm.worst + 300, "worst pause over 300 ms")
+
+
+def continued(metrics):
+    return {dict(labels)["from"]: int(value) for labels, value in
+            metrics.matching("loble_sessions_continued_total").items()}
+
+
+def part_kills(bench, options, row):
+    stand = start(bench, options)
+    found = survive(stand, options.rounds, seed=options.seed, gap=(0.1, 1.5), calm=10)
+    metrics = scrape(stand.loble)
+    note_load(row, stand.torture.stop())
+    note_pauses(row, found)
+    how = continued(metrics)
+    row.values["continued"] = sum(how.values())
+    print(json.dumps({"continued": how, "rounds": [vars(one) for one in found.rounds]}))
+    wanted = ["whole", "buffer", "chunk", "connecting", "accepted"]
+    if not options.copy_only:
+        wanted.append("pipe")
+    for name in wanted:
+        row.need(how.get(name, 0) > 0, f"no session was continued from {name}")
+    row.need(restarts(metrics) == options.rounds, f"{restarts(metrics)} restarts")
+    row.need(metrics("loble_sessions_lost_total") == 0, "sessions were lost")
+    row.need(len(stand.loble.events("worker_died")) == options.rounds, "the log lacks a death")
+    stand.loble.stop()
+
+
+def part_unix(bench, options, row):
+    stand = Stand(bench, kinds=[("unix", "tcp4"), ("tcp4", "unix"), ("abstract", "unix")])
+    stand.start()
+    stand.load(sessions=options.sessions, rate=options.rate, seed=options.seed, **LOAD)
+    found = survive(stand, options.rounds, seed=options.seed, gap=(0.1, 1.5), calm=5)
+    note_load(row, stand.torture.stop())
+    note_pauses(row, found)
+    stand.loble.stop()
+
+
+def part_upgrades(bench, options, row):
+    path = bench.directory / "loble-binary"
+    shutil.copy(bench.binary, path)
+    stand = Stand(bench, kinds=[("tcp4", "tcp4")] * 3)
+    stand.start(binary=path)
+    stand.load(sessions=options.sessions, rate=options.rate, seed=options.seed, **LOAD)
+
+    def once(_number):
+        replace_binary(path, bench.binary)
+        upgrade(stand.loble)
+        return "upgrade"
+    found = survive(stand, options.rounds, seed=options.seed, gap=(0.1, 1.0), calm=10, deed=once)
+    metrics = scrape(stand.loble)
+    note_load(row, stand.torture.stop())
+    note_pauses(row, found)
+    row.values["continued"] = sum(continued(metrics).values())
+    row.need(metrics("loble_upgrades_total") == options.rounds,
+             f"{metrics('loble_upgrades_total')} upgrades")
+    stand.loble.stop()
+
+
+def damage(bench, loble, seed, count):
+    """Damages and kills; returns how many sessions were damaged."""
+    program = bench.binary.parents[2] / "tests/soak/damage"
+    done = subprocess.run([str(program), str(worker_of(loble)), str(seed), str(count)],
+                          stdout=subprocess.PIPE, text=True, check=True)
+    deeds = [json.loads(line) for line in done.stdout.splitlines()]
+    return sum(one["sessions"] for one in deeds), deeds
+
+
+def part_damage(bench, options, row):
+    stand = start(bench, options)
+    loble, damaged, deaths = stand.loble, 0, 0
+    for number in range(options.rounds):
+        before, gone = restarts(scrape(loble)), worker_of(loble)
+        count, deeds = damage(bench, loble, options.seed + number, 5)
+        damaged += count
+        wait_worker(loble, gone, before + 1)
+        more = restarts(scrape(loble)) - before
+        deaths = max(deaths, more)
+        stand.torture.report()
+        report = stand.torture.report()
+        bad = {name: sums(report)[name] for name in ERRORS
+               if sums(report)[name] and name not in ("reset",)}
+        if bad or more > 2:
+            row.need(False, f"round {number}: {bad or more}, after {deeds}")
+            break
+    report = stand.torture.stop()
+    hurt = {error["session"] for error in stand.torture.errors if error["error"] == "reset"}
+    row.values.update({"errors": len(hurt), "sessions": damaged})
+    row.need(sums(report)["reset"] <= 2 * damaged, f"{len(hurt)} sessions were reset")
+    row.need(deaths <= 2, f"{deaths} deaths after one damage")
+
+
+PARTS = {"kills": (part_kills, 200), "unix": (part_unix, 50), "upgrades": (part_upgrades, 100),
+         "damage": (part_damage, 100)}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("--binary", required=True)
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--sessions", type=int, default=5000)
+    parser.add_argument("--rate", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--copy-only", action="store_true", help="the build never splices")
+    parser.add_argument("--table", help="a file that the line of the table is added to")
+    options = parser.parse_args()
+    run, rounds = PARTS[options.part]
+    options.rounds = options.rounds or rounds
+    row = Row(options.part)
+    row.values["rounds"] = options.rounds
+    with tempfile.TemporaryDirectory(prefix="loble-soak-") as directory:
+        bench = Bench(options.binary, directory)
+        try:
+            run(bench, options, row)
+        except BaseException as error:
+            traceback.print_exc()
+            row.need(False, f"{type(error).__name__}: {str(error)[:300]}")
+        finally:
+            bench.close()
+    print(Row.title())
+    print(row)
+    if options.table:
+        with open(options.table, "a") as table:
+            print(row, file=table)
+    return 1 if row.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
