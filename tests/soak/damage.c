@@ -293,11 +293,12 @@ static bool swap_pipes(struct target *target)
 static bool flip_state(struct target *target)
 {
 	const struct place place = {.worker = rng_below(&target->rng, target->shm.workers)};
-	struct worker_state *state = &target->shm.worker_states[place.worker];
-	void *const words[] = {(void *)&state->sessions, (void *)&state->awake,
-		(void *)&state->thread_id, (void *)&state->epoll_fd, (void *)&state->wake_fd};
+	uint8_t *state = (uint8_t *)&target->shm.worker_states[place.worker];
+	static const size_t words[] = {offsetof(struct worker_state, sessions),
+		offsetof(struct worker_state, awake), offsetof(struct worker_state, thread_id),
+		offsetof(struct worker_state, epoll_fd), offsetof(struct worker_state, wake_fd)};
 
-	flip(target, words[rng_below(&target->rng, ARRAY_COUNT(words))], sizeof(uint32_t));
+	flip(target, state + words[rng_below(&target->rng, ARRAY_COUNT(words))], sizeof(uint32_t));
 	tell("flip_state", &place, NULL);
 	return true;
 }
