@@ -121,7 +121,7 @@ def part_kills(bench, options, row):
         row.need(how.get(name, 0) > 0, f"no session was continued from {name}")
     row.need(restarts(metrics) == options.rounds, f"{restarts(metrics)} restarts")
     row.need(metrics("loble_sessions_lost_total") == 0, "sessions were lost")
-    row.need(len(stand.loble.events("worker_died")) == options.rounds, "the log lacks a death")
+    row.need(len(stand.loble.events("worker_restarted")) == options.rounds, "the log lacks a death")
     stand.loble.stop()
 
 
