@@ -527,6 +527,7 @@ bool client_run(const struct client_setup *setup)
 		client->start_ns = client->stage.now_ns;
 		client->open_ns = client->start_ns;
 		client->short_ns = client->start_ns;
+		report(client, "ready");
 		run(client);
 	}
 	ready = stop_backends(setup) && ready;

@@ -40,6 +40,7 @@ class Torture:
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         self._reader = threading.Thread(target=self._collect, daemon=True)
         self._reader.start()
+        self._wait_for("ready", 1)
 
     def _collect(self):
         for line in self.process.stdout:
@@ -59,13 +60,16 @@ class Torture:
         """What has happened so far, and since the last report."""
         count = len(self.found("report"))
         self.process.send_signal(signal.SIGUSR1)
+        return self._wait_for("report", count + 1)
+
+    def _wait_for(self, event, count):
         end = time.monotonic() + DEADLINE
         with self._news:
-            while len(self.found("report")) == count:
+            while len(self.found(event)) < count:
                 assert self.process.poll() is None, f"the torture has ended: {self.errors}"
-                assert time.monotonic() < end, "the torture gives no report"
+                assert time.monotonic() < end, f"the torture does not say {event}"
                 self._news.wait(0.05)
-        return self.found("report")[-1]
+        return self.found(event)[-1]
 
     def wait(self):
         """Its last report, once it has ended."""
