@@ -192,7 +192,8 @@ static bool may_read(const struct stage *stage, const struct peer *peer)
 
 enum peer_news peer_receive(struct stage *stage, struct peer *peer)
 {
-	enum peer_news news = NEWS_NONE;
+	/* A stream that has ended tells nothing more; the other one does by failing. */
+	enum peer_news news = peer->failed && peer->ended ? NEWS_RESET : NEWS_NONE;
 
 	for (int i = 0; i < READS_PER_STEP && news == NEWS_NONE && may_read(stage, peer); i++) {
 		news = read_once(stage, peer);
@@ -251,7 +252,7 @@ void peer_plan(struct stage *stage, struct peer *peer)
 	if (peer->send.bytes > 0) {
 		when = earlier(when, peer->send.next_ns);
 	}
-	if (peer->readable && !peer->ended) {
+	if ((peer->readable && !peer->ended) || peer->failed) {
 		when = earlier(when, peer->read.next_ns);
 	}
 	heap_set(&stage->heap, stage_index(stage, peer), when);

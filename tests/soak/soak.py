@@ -23,7 +23,7 @@ from harness.torture import ERRORS, sums  # noqa: E402
 
 # Light enough for two cores that Loble, clients and backends share.
 LOAD = {"probes": 20, "think": 1500, "every": 1500, "burst": 65536, "life": 30000, "hold": 8000,
-        "ramp": 1500, "grace": 60000, "stall": 20000}
+        "ramp": 1500, "grace": 15000, "stall": 20000}
 
 
 class Bench:
