@@ -116,6 +116,9 @@ static void check_holders(struct worker *worker, uint32_t index)
 		}
 		if (!is_open(record) || pipe >= worker->pipe_used ||
 			worker->pipes[pipe].owner != owner || worker->pipes[pipe].fd[0] < 0) {
+			if (is_open(record) && pipe != PIPE_NONE) {
+				session_record_spoil(record); /* bytes may be lost with it */
+			}
 			record->pipe[from] = PIPE_NONE;
 		}
 	}
@@ -268,7 +271,7 @@ static void continue_connecting(struct worker *worker, uint32_t index)
 	record->fd[SIDE_BACKEND] = -1; /* closed with all that belongs to nothing */
 	record->slot = RECORD_NONE;
 	memset(record->preamble, 0, sizeof record->preamble);
-	record->flags &= (uint16_t)~RECORD_LOCAL_BACKEND;
+	session_record_clear(record, RECORD_LOCAL_BACKEND);
 	record->check = session_record_check_client(record, index);
 	session->phase = SESSION_WAITING;
 	count_continued(worker, CONTINUED_CONNECTING);

@@ -1,12 +1,12 @@
 #include "data/adopt_proof.h"
 
 #include <errno.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "data/holder.h"
 #include "data/pump.h"
 #include "data/worker.h"
+#include "os/pipe.h"
 #include "os/stream.h"
 
 enum { PROVEN = -1 };
@@ -27,13 +27,8 @@ struct claim {
 static uint32_t bytes_in_pipe(const struct claim *claim)
 {
 	const uint32_t number = claim->record->pipe[claim->from];
-	int bytes = 0;
 
-	if (number == PIPE_NONE ||
-		ioctl(claim->worker->pipes[number].fd[0], FIONREAD, &bytes) < 0) {
-		return 0;
-	}
-	return bytes > 0 ? (uint32_t)bytes : 0;
+	return number == PIPE_NONE ? 0 : pipe_bytes(claim->worker->pipes[number].fd[0]);
 }
 
 /* The byte counts of metrics and access log follow what the kernel says. */
@@ -125,8 +120,8 @@ static bool consume_sent(const struct claim *claim, uint64_t excess)
 /* The destination takes no more: what it was owed is void, the other direction goes on. */
 static void cut(const struct claim *claim)
 {
-	claim->record->flags |=
-		claim->from == SIDE_CLIENT ? RECORD_DISCARD_CLIENT : RECORD_DISCARD_BACKEND;
+	session_record_set(claim->record,
+		claim->from == SIDE_CLIENT ? RECORD_DISCARD_CLIENT : RECORD_DISCARD_BACKEND);
 	pump_drop(claim->worker, claim->index, claim->from);
 	claim->direction->end = DIRECTION_CUT;
 }
@@ -198,8 +193,8 @@ static int prove_streams(struct worker *worker, uint32_t index, enum continued_f
 		if (positions[side].reset) {
 			/* Asking has consumed the error: from now on it reads as an orderly end. */
 			session->side[side] |= SIDE_RESET;
-			record->flags |=
-				side == SIDE_CLIENT ? RECORD_RESET_CLIENT : RECORD_RESET_BACKEND;
+			session_record_set(record,
+				side == SIDE_CLIENT ? RECORD_RESET_CLIENT : RECORD_RESET_BACKEND);
 		}
 	}
 	for (int from = 0; from < SIDE_COUNT && lost == PROVEN; from++) {
@@ -269,7 +264,7 @@ int adopt_prove(struct worker *worker, uint32_t index, enum continued_from *ret_
 	struct session *session = &worker->sessions[index];
 
 	*ret_from = CONTINUED_WHOLE;
-	if (!are_its_own(record)) {
+	if (!session_record_valid(record, index) || !are_its_own(record)) {
 		return LOST_DAMAGED;
 	}
 	if ((record->flags & RECORD_RESET_CLIENT) != 0) {

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "os/pipe.h"
 #include "os/socket.h"
 #include "os/steering.h"
 #include "os/stream.h"
@@ -158,32 +159,49 @@ static void for_each_session(
 	}
 }
 
-static bool is_pipe(const int fds[static 2])
+/* Whose descriptors and owner are what they were when it was lent to a session. */
+static bool is_intact(const struct table *table, const struct pipe_record *pipe, uint32_t number)
 {
-	struct stat one;
-	struct stat other;
+	const int fds[] = {pipe->fd[0], pipe->fd[1]};
+	uint64_t inode;
 
-	return fstat(fds[0], &one) == 0 && fstat(fds[1], &other) == 0 && S_ISFIFO(one.st_mode) &&
-		one.st_ino == other.st_ino && one.st_dev == other.st_dev;
+	if (pipe->check != pipe_record_check(pipe)) {
+		return false;
+	}
+	for (int i = 0; i < 2; i++) {
+		if (!is_in_range(table, fds[i]) || table->marks[fds[i]] != MARK_NONE) {
+			return false;
+		}
+	}
+	inode = pipe_inode(fds);
+	return inode != 0 && pipe->identity == pipe_record_identity(pipe, number, inode);
 }
 
-/* A pipe counts when the session that it is lent to names it. */
+/*
+ * A pipe counts when the session that it is lent to names it. One that is not named is empty, or
+ * what was in it is thrown away: else the session has been made to forget it.
+ */
 static void claim_pipe(struct table *table, uint32_t worker, uint32_t number)
 {
 	struct shm *shm = table->shm;
 	struct pipe_record *pipe = &shm->pipes[(size_t)worker * PIPES_PER_WORKER + number];
 	const uint32_t index = pipe->owner >> 1;
+	const uint32_t from = pipe->owner & 1;
+	const unsigned discard =
+		from == SIDE_CLIENT ? RECORD_DISCARD_CLIENT : RECORD_DISCARD_BACKEND;
 
-	if (pipe->owner != RECORD_NONE && index < records_used(table, worker)) {
-		const struct session_record *record = shm_record(shm, worker, index);
+	if (pipe->owner != RECORD_NONE && index < records_used(table, worker) &&
+		is_intact(table, pipe, number)) {
+		struct session_record *record = shm_record(shm, worker, index);
 
-		if (state_of(record) == RECORD_OPEN && record->pipe[pipe->owner & 1] == number &&
-			is_in_range(table, pipe->fd[0]) && is_in_range(table, pipe->fd[1]) &&
-			table->marks[pipe->fd[0]] == MARK_NONE &&
-			table->marks[pipe->fd[1]] == MARK_NONE && is_pipe(pipe->fd)) {
+		if (state_of(record) == RECORD_OPEN && record->pipe[from] == number) {
 			claim(table, pipe->fd[0]);
 			claim(table, pipe->fd[1]);
 			return;
+		}
+		if (state_of(record) == RECORD_OPEN && pipe_bytes(pipe->fd[0]) > 0 &&
+			(record->flags & (discard | RECORD_RESETTING | RECORD_LINGERING)) == 0) {
+			session_record_spoil(record);
 		}
 	}
 	pipe->fd[0] = -1;
@@ -382,7 +400,7 @@ static void finish_closing(struct table *table, uint32_t worker, uint32_t index)
 		}
 		socket_close(fd);
 	}
-	record->flags |= RECORD_GONE_CLIENT | RECORD_GONE_BACKEND;
+	session_record_set(record, RECORD_GONE_CLIENT | RECORD_GONE_BACKEND);
 }
 
 static bool is_orphan(const struct claims *claims, const struct shm *shm, int fd)

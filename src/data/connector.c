@@ -231,9 +231,9 @@ static void connect_to(struct worker *worker, uint32_t index, const struct snaps
 		return;
 	}
 	record->fd[SIDE_BACKEND] = fd;
-	record->flags &= (uint16_t)~RECORD_LOCAL_BACKEND;
+	session_record_clear(record, RECORD_LOCAL_BACKEND);
 	if (backend->address.generic.sa_family == AF_UNIX) {
-		record->flags |= RECORD_LOCAL_BACKEND;
+		session_record_set(record, RECORD_LOCAL_BACKEND);
 	}
 	session->phase = SESSION_CONNECTING;
 	deadline_ns = worker->now_ns + pool->connect_ns;

@@ -125,6 +125,8 @@ static uint32_t take_pipe(struct worker *worker)
 	}
 	worker->pipes[number].fd[0] = ends[0];
 	worker->pipes[number].fd[1] = ends[1];
+	worker->pipes[number].identity =
+		pipe_record_identity(&worker->pipes[number], number, pipe_inode(ends));
 	return number;
 }
 
@@ -144,6 +146,10 @@ bool pipe_take(struct worker *worker, uint32_t index, enum side from, bool bulk)
 	worker->bulk_pipe_count += bulk ? 1 : 0;
 	stretch();
 	worker->pipes[number].owner = owner_of(index, from);
+	stretch();
+	worker->pipes[number].check = pipe_record_check(&worker->pipes[number]);
+	/* Named last, and forgotten first: a session never names a pipe that is not its own. */
+	atomic_signal_fence(memory_order_seq_cst);
 	stretch();
 	record->pipe[from] = (uint16_t)number;
 	return true;
@@ -172,6 +178,7 @@ void pipe_give(struct worker *worker, uint32_t index, enum side from, bool bulk,
 	}
 	pipe = &worker->pipes[number];
 	record->pipe[from] = PIPE_NONE;
+	atomic_signal_fence(memory_order_seq_cst);
 	stretch();
 	worker->bulk_pipe_count -= bulk ? 1 : 0;
 	if (empty && worker->pipe_spare_count < SPARE_PIPES_MAX) {

@@ -72,8 +72,8 @@ void transfer_source_failed(struct transfer *transfer, int error)
 {
 	(void)error;
 	transfer->session->side[transfer->from] |= SIDE_RESET;
-	transfer->record->flags |=
-		transfer->from == SIDE_CLIENT ? RECORD_RESET_CLIENT : RECORD_RESET_BACKEND;
+	session_record_set(transfer->record,
+		transfer->from == SIDE_CLIENT ? RECORD_RESET_CLIENT : RECORD_RESET_BACKEND);
 	transfer_source_dry(transfer);
 }
 
@@ -93,13 +93,14 @@ void transfer_destination_failed(struct transfer *transfer, int error)
 
 	if (error != EPIPE) {
 		*flags |= SIDE_RESET;
-		transfer->record->flags |=
-			transfer->to == SIDE_CLIENT ? RECORD_RESET_CLIENT : RECORD_RESET_BACKEND;
+		session_record_set(transfer->record,
+			transfer->to == SIDE_CLIENT ? RECORD_RESET_CLIENT : RECORD_RESET_BACKEND);
 	}
 	*flags |= SIDE_READABLE;
 	/* Before what is held is dropped: from then on nobody could account for it. */
-	transfer->record->flags |=
-		transfer->from == SIDE_CLIENT ? RECORD_DISCARD_CLIENT : RECORD_DISCARD_BACKEND;
+	session_record_set(transfer->record,
+		transfer->from == SIDE_CLIENT ? RECORD_DISCARD_CLIENT : RECORD_DISCARD_BACKEND);
+	atomic_signal_fence(memory_order_seq_cst);
 	pump_drop(transfer->worker, transfer->index, transfer->from);
 	transfer->direction->end = DIRECTION_CUT;
 }

@@ -55,7 +55,7 @@ static void fill_record(struct worker *worker, uint32_t index, uint32_t listener
 	record->listener = listener;
 	record->pool = pool;
 	record->slot = RECORD_NONE;
-	record->flags = (uint16_t)((local ? RECORD_LOCAL_CLIENT : 0U) |
+	record->flags = session_record_flags((local ? RECORD_LOCAL_CLIENT : 0U) |
 		(worker->sessions[index].claimed ? RECORD_CLAIMED : 0U));
 	record->attempts = 0;
 	record->tries = 0;
@@ -215,7 +215,7 @@ static void on_waiting_client(struct worker *worker, uint32_t index)
 		return;
 	}
 	session->side[SIDE_CLIENT] |= SIDE_RESET;
-	record->flags |= RECORD_RESET_CLIENT;
+	session_record_set(record, RECORD_RESET_CLIENT);
 }
 
 static uint8_t flags_of(uint32_t events)

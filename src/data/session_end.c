@@ -40,7 +40,7 @@ static void close_side(struct worker *worker, uint32_t index, enum side side)
 	if (fd < 0) {
 		return;
 	}
-	record->flags |= side == SIDE_CLIENT ? RECORD_GONE_CLIENT : RECORD_GONE_BACKEND;
+	session_record_set(record, side == SIDE_CLIENT ? RECORD_GONE_CLIENT : RECORD_GONE_BACKEND);
 	atomic_signal_fence(memory_order_seq_cst);
 	socket_close(fd);
 }
@@ -59,7 +59,7 @@ static void start_reset(struct worker *worker, uint32_t index, enum side victim)
 	struct session_record *record = &worker->records[index];
 
 	note_blame(worker, index);
-	record->flags |= RECORD_RESETTING;
+	session_record_set(record, RECORD_RESETTING);
 	pump_drop(worker, index, victim);
 	close_side(worker, index, other_side(victim));
 	session->phase = SESSION_RESETTING;
@@ -73,7 +73,7 @@ static void start_linger(struct worker *worker, uint32_t index)
 	struct session *session = &worker->sessions[index];
 
 	note_blame(worker, index);
-	worker->records[index].flags |= RECORD_LINGERING;
+	session_record_set(&worker->records[index], RECORD_LINGERING);
 	session->phase = SESSION_LINGERING;
 	session->active_ns = worker->now_ns;
 	session->limit_ns = worker->now_ns + LINGER_TOTAL_NS;
@@ -401,7 +401,7 @@ void session_close(struct worker *worker, uint32_t index, unsigned resets)
 		const int fd = session_record_fd(record, (enum side)side);
 
 		if ((resets & 1U << side) != 0 && fd >= 0) {
-			record->flags |= RECORD_RESETTING;
+			session_record_set(record, RECORD_RESETTING);
 			socket_reset_on_close(fd);
 		}
 	}
@@ -415,7 +415,7 @@ void session_close(struct worker *worker, uint32_t index, unsigned resets)
 	socket_close_pair(
 		session_record_fd(record, SIDE_CLIENT), session_record_fd(record, SIDE_BACKEND));
 	atomic_signal_fence(memory_order_seq_cst);
-	record->flags |= RECORD_GONE_CLIENT | RECORD_GONE_BACKEND;
+	session_record_set(record, RECORD_GONE_CLIENT | RECORD_GONE_BACKEND);
 	stretch();
 	count_end(worker, session, record);
 	stretch();

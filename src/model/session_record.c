@@ -41,8 +41,24 @@ uint64_t session_record_check(const struct session_record *record, uint32_t inde
 	return check_with(record, index, record->cookie[SIDE_CLIENT], record->cookie[SIDE_BACKEND]);
 }
 
+uint16_t session_record_flags(unsigned flags)
+{
+	/* No two alike, and none with one bit: any one or two bits that flip are noticed. */
+	static const uint8_t codes[RECORD_FLAG_COUNT] = {3, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15};
+	unsigned guard = 0x15; /* nor are all bits 0 right */
+
+	flags &= (1U << RECORD_FLAG_COUNT) - 1;
+	for (unsigned i = 0; i < RECORD_FLAG_COUNT; i++) {
+		guard ^= (flags & 1U << i) != 0 ? codes[i] : 0U;
+	}
+	return (uint16_t)(flags | guard << RECORD_FLAG_COUNT);
+}
+
 bool session_record_valid(const struct session_record *record, uint32_t index)
 {
+	if (record->flags != session_record_flags(record->flags)) {
+		return false;
+	}
 	switch (atomic_load_explicit(&record->state, memory_order_relaxed)) {
 	case RECORD_CONNECTING:
 		return record->check == session_record_check_client(record, index) ||
@@ -68,4 +84,16 @@ uint64_t journal_key(uint32_t index, enum side from)
 uint64_t journal_check(uint64_t key, uint64_t position)
 {
 	return mix(mix(0x6a6f75726e616cU, key), position);
+}
+
+uint32_t pipe_record_identity(const struct pipe_record *pipe, uint32_t number, uint64_t inode)
+{
+	const uint64_t ends = pair((uint32_t)pipe->fd[0], (uint32_t)pipe->fd[1]);
+
+	return (uint32_t)mix(mix(mix(0x70697065U, number), ends), inode);
+}
+
+uint32_t pipe_record_check(const struct pipe_record *pipe)
+{
+	return (uint32_t)mix(0x6f776e6572U, pair(pipe->identity, pipe->owner));
 }

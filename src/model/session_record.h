@@ -46,6 +46,7 @@ enum record_flag {
 	RECORD_CLAIMED = 1 << 8,     /* counts against the listener's max_connections */
 	RECORD_GONE_CLIENT = 1 << 9, /* its socket is closed, or about to be: the number is void */
 	RECORD_GONE_BACKEND = 1 << 10,
+	RECORD_FLAG_COUNT = 11, /* the bits above guard these */
 };
 
 static const uint32_t RECORD_NONE = UINT32_MAX; /* no slot, no chunk */
@@ -61,7 +62,7 @@ struct session_record {
 	uint32_t listener;
 	uint32_t pool;
 	ONLY_STANDARD(uint32_t slot;)
-	uint16_t flags;             /* enum record_flag */
+	uint16_t flags;             /* enum record_flag: session_record_set() */
 	uint8_t attempts;           /* how often it has been adopted and not yet pumped */
 	uint8_t tries;              /* connects that were begun */
 	uint64_t started_ns;        /* monotonic: accepted */
@@ -88,9 +89,33 @@ uint64_t session_record_check(const struct session_record *record, uint32_t inde
 
 /*
  * Whether the check word is that of the record's state, or of the step to the next one: the two
- * words that are stored when a session opens or comes of age are not stored at once.
+ * words that are stored when a session opens or comes of age are not stored at once. The flags
+ * have to be as they were stored, too.
  */
 bool session_record_valid(const struct session_record *record, uint32_t index);
+
+/*
+ * The flags change while a session is open, so they are not under the check word. Their own guard
+ * stands in the same 16 bits, which are stored at once: a flag that was never set would throw
+ * bytes away, or let a cut stream look complete.
+ */
+uint16_t session_record_flags(unsigned flags);
+
+static inline void session_record_set(struct session_record *record, unsigned flags)
+{
+	record->flags = session_record_flags(record->flags | flags);
+}
+
+static inline void session_record_clear(struct session_record *record, unsigned flags)
+{
+	record->flags = session_record_flags(record->flags & ~flags);
+}
+
+/* Makes it invalid for good: what it says contradicts something else. */
+static inline void session_record_spoil(struct session_record *record)
+{
+	record->flags = (uint16_t)(record->flags ^ 1U << RECORD_FLAG_COUNT);
+}
 
 /* The descriptor of that side, or -1 when it has none any more. */
 static inline int session_record_fd(const struct session_record *record, enum side side)
@@ -122,9 +147,18 @@ struct chunk {
 	ONLY_STANDARD(uint32_t owner;) /* session index << 1 | side, or RECORD_NONE */
 };
 
-/* A pipe's two ends; they survive the worker with the bytes in them. */
+/*
+ * A pipe's two ends; they survive the worker with the bytes in them. Whose these are nothing but
+ * the owner word says, so it has a check word, and so have the descriptors.
+ */
 struct pipe_record {
 	ONLY_ALTERNATE(uint32_t owner;)
 	int32_t fd[2];                 /* read end, write end; -1: none */
 	ONLY_STANDARD(uint32_t owner;) /* session index << 1 | side, or RECORD_NONE */
+	uint32_t identity;             /* pipe_record_identity() */
+	uint32_t check;                /* pipe_record_check(): only where a session owns it */
 };
+
+/* `inode` is pipe_inode() of the two descriptors. */
+uint32_t pipe_record_identity(const struct pipe_record *pipe, uint32_t number, uint64_t inode);
+uint32_t pipe_record_check(const struct pipe_record *pipe);

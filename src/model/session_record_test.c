@@ -48,11 +48,69 @@ static void what_changes_is_not_checked(void **state)
 
 	(void)state;
 	record.moved[0] = 12345;
-	record.flags = RECORD_RESETTING;
+	session_record_set(&record, RECORD_RESETTING);
 	record.chunk[1] = 3;
 	record.pipe[0] = 9;
 	atomic_store(&record.state, RECORD_OPEN);
 	assert_int_equal(session_record_check(&record, 5), check);
+}
+
+static void any_two_bits_of_the_flags_that_flip_are_noticed(void **state)
+{
+	struct session_record record = sample();
+
+	(void)state;
+	atomic_store(&record.state, RECORD_OPEN);
+	record.check = session_record_check(&record, 5);
+	for (unsigned flags = 0; flags < 1U << RECORD_FLAG_COUNT; flags++) {
+		record.flags = session_record_flags(flags);
+		assert_true(session_record_valid(&record, 5));
+		for (unsigned i = 0; i < 16; i++) {
+			for (unsigned j = 0; j <= i; j++) {
+				const unsigned flipped = i == j ? 1U << i : 1U << i | 1U << j;
+
+				record.flags = (uint16_t)(session_record_flags(flags) ^ flipped);
+				assert_false(session_record_valid(&record, 5));
+			}
+		}
+	}
+	record.flags = 0;
+	assert_false(session_record_valid(&record, 5));
+}
+
+static void flags_are_set_and_cleared_one_by_one(void **state)
+{
+	struct session_record record = sample();
+
+	(void)state;
+	session_record_set(&record, RECORD_LOCAL_CLIENT | RECORD_GONE_BACKEND);
+	session_record_set(&record, RECORD_RESETTING);
+	session_record_clear(&record, RECORD_LOCAL_CLIENT);
+	assert_int_equal(
+		record.flags, session_record_flags(RECORD_GONE_BACKEND | RECORD_RESETTING));
+	session_record_spoil(&record);
+	assert_false(session_record_valid(&record, 5));
+}
+
+static void a_pipe_record_is_that_of_its_number_ends_inode_and_owner(void **state)
+{
+	const struct pipe_record pipe = {.fd = {7, 8}, .owner = 12, .identity = 99};
+	struct pipe_record other = pipe;
+
+	(void)state;
+	assert_int_not_equal(
+		pipe_record_identity(&pipe, 3, 1000), pipe_record_identity(&pipe, 4, 1000));
+	assert_int_not_equal(
+		pipe_record_identity(&pipe, 3, 1000), pipe_record_identity(&pipe, 3, 1001));
+	other.fd[0] = 6;
+	assert_int_not_equal(
+		pipe_record_identity(&pipe, 3, 1000), pipe_record_identity(&other, 3, 1000));
+	other = pipe;
+	other.owner ^= 1;
+	assert_int_not_equal(pipe_record_check(&pipe), pipe_record_check(&other));
+	other = pipe;
+	other.identity ^= 1;
+	assert_int_not_equal(pipe_record_check(&pipe), pipe_record_check(&other));
 }
 
 static void a_journal_key_names_index_and_side(void **state)
@@ -71,6 +129,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_lasting_field_is_checked),
 		cmocka_unit_test(what_changes_is_not_checked),
+		cmocka_unit_test(any_two_bits_of_the_flags_that_flip_are_noticed),
+		cmocka_unit_test(flags_are_set_and_cleared_one_by_one),
+		cmocka_unit_test(a_pipe_record_is_that_of_its_number_ends_inode_and_owner),
 		cmocka_unit_test(a_journal_key_names_index_and_side),
 	};
 

@@ -206,6 +206,8 @@ const struct layout_field shm_fields[] = {
 	{MANY(PART_PIPES, 1, SIGNED, struct pipe_record, fd, fd[0]), .flags = LAYOUT_NEEDED,
 		.initial = NONE},
 	{ONE(PART_PIPES, 2, INDEX, struct pipe_record, owner), .initial = NONE},
+	{ONE(PART_PIPES, 3, UNSIGNED, struct pipe_record, identity), .flags = LAYOUT_NEEDED},
+	{ONE(PART_PIPES, 4, UNSIGNED, struct pipe_record, check), .flags = LAYOUT_NEEDED},
 
 	{ONE(PART_CHUNKS, 1, UNSIGNED, struct chunk, position), .flags = LAYOUT_NEEDED},
 	{ONE(PART_CHUNKS, 2, UNSIGNED, struct chunk, length), .flags = LAYOUT_NEEDED},

@@ -275,6 +275,7 @@ static struct session_record *add_session(struct shm *shm, uint32_t worker, uint
 	record->client_address[11] = 0xff;
 	record->client_address[12] = 10;
 	record->client_address[17] = 80;
+	record->flags = session_record_flags(record->flags);
 	record->check = session_record_check(record, index);
 	atomic_store_explicit(&record->state, RECORD_OPEN, memory_order_release);
 	atomic_store_explicit(
