@@ -39,6 +39,7 @@ static struct host healthy(void)
 
 static void find(const struct host *host, const char *name, struct doctor_finding *ret_finding)
 {
+	*ret_finding = (struct doctor_finding){.name = NULL};
 	for (size_t i = 0; i < doctor_count(); i++) {
 		doctor_judge(host, i, ret_finding);
 		if (strcmp(ret_finding->name, name) == 0) {
@@ -174,6 +175,18 @@ static void little_tracking(struct host *host)
 	host->conntrack_max = 65536;
 }
 
+/* Unless it is the matter itself. Who may raise no limit has few pipes, too. */
+static void expect_silence(const struct doctor_finding *finding, const char *matter)
+{
+	const bool related =
+		strcmp(matter, "descriptors") == 0 && strcmp(finding->name, "pipes") == 0;
+
+	assert_int_equal(finding->warn, finding->mend[0] != '\0');
+	if (finding->warn && strcmp(finding->name, matter) != 0 && !related) {
+		fail_msg("%s: %s warns too", matter, finding->name);
+	}
+}
+
 static void each_trouble_is_noticed_once(void **state)
 {
 	static const struct {
@@ -209,12 +222,7 @@ static void each_trouble_is_noticed_once(void **state)
 		cases[i].worsen(&host);
 		for (size_t k = 0; k < doctor_count(); k++) {
 			doctor_judge(&host, k, &finding);
-			assert_int_equal(finding.warn, finding.mend[0] != '\0');
-			if (finding.warn && strcmp(finding.name, cases[i].name) != 0 &&
-				!(strcmp(cases[i].name, "descriptors") == 0 &&
-					strcmp(finding.name, "pipes") == 0)) {
-				fail_msg("case %zu: %s warns too", i, finding.name);
-			}
+			expect_silence(&finding, cases[i].name);
 		}
 		find(&host, cases[i].name, &finding);
 		if (!finding.warn || strstr(finding.mend, cases[i].mend) == NULL) {

@@ -212,6 +212,7 @@ static uint64_t from_offset(const struct job *job, const struct layout_field *fi
 
 static uint64_t to_offset(const struct job *job, const struct layout_field *field)
 {
+	assert(job->to != NULL);
 	return entry_offset(job->to, job->group, job->entry) + field->offset;
 }
 

@@ -280,36 +280,35 @@ static uint32_t arrange(struct layout_field *fields, uint32_t count, struct rng 
 	return offset + rng_below(rng, 9);
 }
 
-/* Widths as `base` has them or larger, so that all values fit; some fields and entries more. */
+/* As wide or wider, so that all values fit. */
+static void widen(struct layout_field *field, struct rng *rng)
+{
+	if (field->kind == LAYOUT_BYTES) {
+		field->bytes += rng_below(rng, 5);
+	} else {
+		while (field->bytes < 8 && rng_below(rng, 2) == 0) {
+			field->bytes *= 2;
+		}
+	}
+	field->count += rng_below(rng, 3);
+}
+
+/* The same parts and fields, wider, with more entries, elsewhere. */
 static void vary(const struct layout *base, struct layout *ret_layout, struct rng *rng)
 {
 	uint64_t offset = 4096;
 	uint32_t field = 0;
 
 	*ret_layout = *base;
-	ret_layout->head.field_count = 0;
 	for (uint32_t i = 0; i < base->head.part_count; i++) {
 		struct layout_part *part = &ret_layout->parts[i];
-		const uint32_t first = ret_layout->head.field_count;
+		const uint32_t first = field;
 
-		for (; field < base->head.field_count && base->fields[field].part == part->id;
-			field++) {
-			struct layout_field *wide =
-				&ret_layout->fields[ret_layout->head.field_count++];
-
-			*wide = base->fields[field];
-			if (wide->kind == LAYOUT_BYTES) {
-				wide->bytes += rng_below(rng, 5);
-			} else {
-				while (wide->bytes < 8 && rng_below(rng, 2) == 0) {
-					wide->bytes *= 2;
-				}
-			}
-			wide->count += rng_below(rng, 3);
+		while (field < base->head.field_count && base->fields[field].part == part->id) {
+			widen(&ret_layout->fields[field++], rng);
 		}
 		part->entries += rng_below(rng, 4);
-		part->stride = arrange(
-			&ret_layout->fields[first], ret_layout->head.field_count - first, rng);
+		part->stride = arrange(&ret_layout->fields[first], field - first, rng);
 		part->offset = offset;
 		offset += (uint64_t)part->groups * part->entries * part->stride +
 			rng_below(rng, 9000);

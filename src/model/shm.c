@@ -111,7 +111,12 @@ static int check_file(int fd, size_t *ret_bytes, struct error *err)
 static int find_memory(int fd, struct found *found, struct error *err)
 {
 	const struct layout_head *head = &found->layout.head;
-	int r = check_file(fd, &found->bytes, err);
+	int r;
+
+	found->bytes = 0;
+	found->layout.head = (struct layout_head){0};
+	found->mine.head = (struct layout_head){0};
+	r = check_file(fd, &found->bytes, err);
 
 	if (r < 0) {
 		return r;
@@ -171,7 +176,7 @@ int shm_attach(int fd, struct shm *ret_shm, struct error *err)
 int shm_convert(int fd, struct shm *ret_shm, struct error *err)
 {
 	struct found found;
-	struct shm shm;
+	struct shm shm = {.fd = -1};
 	int r = find_memory(fd, &found, err);
 
 	if (r < 0) {

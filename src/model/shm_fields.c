@@ -3,6 +3,7 @@
 #include "model/shm.h"
 #include "model/shm_layout.h"
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): types and members stand in none. */
 #define SIZE_OF(type, member) sizeof(((const type *)NULL)->member)
 
 /* A member that is one number, or one run of bytes. */
@@ -27,6 +28,8 @@
 #define RAW(part_id, field_id, size)                                                            \
 	.part = (part_id), .id = (field_id), .kind = LAYOUT_BYTES, .bytes = (size), .count = 1, \
 	.stride = (size)
+
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static const uint64_t NONE = UINT64_MAX; /* as an index, and as a descriptor */
 

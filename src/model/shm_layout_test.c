@@ -20,11 +20,11 @@ static void the_tables_describe_a_memory(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
 		struct error err = {0};
-		uint8_t *memory;
+		struct shm_header *memory;
 
 		/* layout_read() is the judge: ids in order, nothing outside, nothing twice. */
 		shm_layout(cases[i].workers, cases[i].sessions, &layout);
-		memory = calloc(1, sizeof(struct shm_header));
+		memory = calloc(1, sizeof *memory);
 		assert_non_null(memory);
 		layout_write(&layout, memory);
 		if (layout_read(memory, layout.head.bytes, &again, &err) != 0) {
@@ -35,28 +35,25 @@ static void the_tables_describe_a_memory(void **state)
 	}
 }
 
+static void mark(const struct layout_field *field, size_t at, uint8_t *seen, size_t bytes)
+{
+	for (size_t i = at; i < at + field->bytes && i < bytes; i++) {
+		if (seen[i] != 0) {
+			fail_msg("part %u: field %u covers byte %zu again", field->part, field->id,
+				i);
+		}
+		seen[i] = 0xff;
+	}
+}
+
 /* Marks in `seen` the bytes of an entry of that part which a field covers; each only once. */
 static void mark_fields(uint32_t part, uint8_t *seen, size_t bytes)
 {
 	for (uint32_t i = 0; i < shm_field_count; i++) {
 		const struct layout_field *field = &shm_fields[i];
 
-		if (field->part != part) {
-			continue;
-		}
-		for (uint32_t k = 0; k < field->count; k++) {
-			for (uint32_t b = 0; b < field->bytes; b++) {
-				const size_t at = field->offset + (size_t)k * field->stride + b;
-
-				if (at >= bytes) {
-					break;
-				}
-				if (seen[at] != 0) {
-					fail_msg("part %u: field %u covers byte %zu again", part,
-						field->id, at);
-				}
-				seen[at] = 0xff;
-			}
+		for (uint32_t k = 0; field->part == part && k < field->count; k++) {
+			mark(field, field->offset + (size_t)k * field->stride, seen, bytes);
 		}
 	}
 }

@@ -1,6 +1,8 @@
 /*
  * One memory goes from this program to another one with another arrangement of the records, and
- * back: what an upgrade and a downgrade do. Executes shm_version_peer, which executes this again.
+ * back: what an upgrade and a downgrade do. Executes its peer, which executes this again.
+ *
+ * Usage: shm_version_test PEER
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -33,29 +35,48 @@ static uint32_t looked_at(const struct layout_field *field)
 	return field->bytes < RECEIVE_BUFFER_BYTES ? field->bytes : RECEIVE_BUFFER_BYTES;
 }
 
-/* Anything in every element of every field, by the tables. */
-static void fill(struct shm *shm, struct rng *rng)
+typedef void visit(uint64_t offset, const struct layout_field *field, void *context);
+
+/* Of the large tables every 61st entry: the rest would be the same, slowly. */
+static void for_each_element(const struct layout *layout, const struct layout_field *field,
+	visit *visit_element, void *context)
+{
+	const struct layout_part *part = layout_part(layout, field->part);
+	const uint64_t entries = (uint64_t)part->groups * part->entries;
+
+	for (uint64_t e = 0; e<entries; e += entries> RECORDS * WORKERS ? 61 : 1) {
+		for (uint32_t k = 0; k < field->count; k++) {
+			visit_element(part->offset + e * part->stride + field->offset +
+					(uint64_t)k * field->stride,
+				field, context);
+		}
+	}
+}
+
+struct filling {
+	uint8_t *base;
+	struct rng rng;
+};
+
+static void fill_element(uint64_t offset, const struct layout_field *field, void *context)
+{
+	struct filling *filling = context;
+
+	for (uint32_t b = 0; b < looked_at(field); b++) {
+		filling->base[offset + b] = (uint8_t)rng_next(&filling->rng);
+	}
+}
+
+/* Anything in the elements of all fields, by the tables. */
+static void fill(struct shm *shm)
 {
 	static struct layout layout;
-	uint8_t *base = (uint8_t *)shm->header;
+	struct filling filling = {.base = (uint8_t *)shm->header};
 
+	rng_init(&filling.rng, 42);
 	shm_layout(WORKERS, RECORDS, &layout);
 	for (uint32_t i = 0; i < layout.head.field_count; i++) {
-		const struct layout_field *field = &layout.fields[i];
-		const struct layout_part *part = layout_part(&layout, field->part);
-		const uint64_t entries = (uint64_t)part->groups * part->entries;
-
-		/* Every 61st of the large tables. */
-		for (uint64_t e = 0; e<entries; e += entries> RECORDS * WORKERS ? 61 : 1) {
-			for (uint32_t k = 0; k < field->count; k++) {
-				uint8_t *element = base + part->offset + e * part->stride +
-					field->offset + (size_t)k * field->stride;
-
-				for (uint32_t b = 0; b < looked_at(field); b++) {
-					element[b] = (uint8_t)rng_next(rng);
-				}
-			}
-		}
+		for_each_element(&layout, &layout.fields[i], fill_element, &filling);
 	}
 }
 
@@ -81,23 +102,20 @@ static void make_records_valid(struct shm *shm)
 	}
 }
 
-static int hand_over(char **argv)
+static int hand_over(const char *program, const char *peer)
 {
-	struct rng rng;
 	struct shm shm;
 	struct error err = {0};
 	char number[16];
-	const char *peer = getenv("SHM_VERSION_PEER");
 
-	if (peer == NULL || shm_create(WORKERS, RECORDS, &shm, &err) < 0) {
-		(void)fprintf(stderr, "SHM_VERSION_PEER is not set, or: %s\n", err.text);
+	if (shm_create(WORKERS, RECORDS, &shm, &err) < 0) {
+		(void)fprintf(stderr, "%s\n", err.text);
 		return 1;
 	}
-	rng_init(&rng, 42);
-	fill(&shm, &rng);
+	fill(&shm);
 	make_records_valid(&shm);
 	(void)snprintf(number, sizeof number, "%d", shm.fd);
-	(void)execl(peer, peer, argv[0], number, NULL);
+	(void)execl(peer, peer, program, number, NULL);
 	perror(peer);
 	return 1;
 }
@@ -125,34 +143,40 @@ static void the_other_program_could_prove_the_same_records(void **state)
 	assert_int_equal(passed.valid_for_peer, expected);
 }
 
-/* Compares all elements that both programs know, but for parts whose entries may not count. */
-static void expect_equal(const struct layout *layout, const uint8_t *a, const uint8_t *b)
+struct comparison {
+	const uint8_t *original;
+	const uint8_t *returned;
+};
+
+static void compare_element(uint64_t offset, const struct layout_field *field, void *context)
 {
-	for (uint32_t i = 0; i < layout->head.field_count; i++) {
-		const struct layout_field *field = &layout->fields[i];
-		const struct layout_part *part = layout_part(layout, field->part);
-		const uint64_t entries = (uint64_t)part->groups * part->entries;
+	const struct comparison *both = context;
 
-		if (part->guard_part != 0 || field->id == FIELD_MARK) {
-			continue;
-		}
-		for (uint64_t e = 0; e < entries; e++) {
-			for (uint32_t k = 0; k < field->count; k++) {
-				const uint64_t at = part->offset + e * part->stride +
-					field->offset + (uint64_t)k * field->stride;
+	if (memcmp(both->original + offset, both->returned + offset, looked_at(field)) != 0) {
+		fail_msg("part %u: field %u differs at %llu", field->part, field->id,
+			(unsigned long long)offset);
+	}
+}
 
-				if (memcmp(a + at, b + at, looked_at(field)) != 0) {
-					fail_msg("part %u, field %u, entry %llu differs", part->id,
-						field->id, (unsigned long long)e);
-				}
-			}
+/* All elements that both programs know, but those of parts whose entries may not count. */
+static void expect_equal(const struct shm *original, const struct shm *returned)
+{
+	static struct layout layout;
+	struct comparison both = {
+		(const uint8_t *)original->header, (const uint8_t *)returned->header};
+
+	shm_layout(WORKERS, RECORDS, &layout);
+	for (uint32_t i = 0; i < layout.head.field_count; i++) {
+		const struct layout_field *field = &layout.fields[i];
+
+		if (layout_part(&layout, field->part)->guard_part == 0 && field->id != FIELD_MARK) {
+			for_each_element(&layout, field, compare_element, &both);
 		}
 	}
 }
 
 static void what_comes_back_is_what_was_given(void **state)
 {
-	static struct layout layout;
 	struct shm original;
 	struct shm returned;
 	struct error err = {0};
@@ -164,8 +188,7 @@ static void what_comes_back_is_what_was_given(void **state)
 	if (shm_convert(passed.returned_fd, &returned, &err) < 0) {
 		fail_msg("%s", err.text);
 	}
-	shm_layout(WORKERS, RECORDS, &layout);
-	expect_equal(&layout, (uint8_t *)original.header, (uint8_t *)returned.header);
+	expect_equal(&original, &returned);
 
 	assert_memory_equal(
 		original.receive_buffers, returned.receive_buffers, RECEIVE_BUFFER_BYTES);
@@ -191,8 +214,12 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_comes_back_is_what_was_given),
 	};
 
+	if (argc == 2) {
+		return hand_over(argv[0], argv[1]);
+	}
 	if (argc != 5) {
-		return hand_over(argv);
+		(void)fputs("usage: shm_version_test PEER\n", stderr);
+		return 64;
 	}
 	passed = (struct passed){
 		.original_fd = (int)strtol(argv[1], NULL, 10),

@@ -87,6 +87,7 @@ static void call(struct program *program, enum bpf_func_id function)
 /* Two instructions: the address of a map, or of the first byte of an array's only value. */
 static void load_map(struct program *program, int to, int kind, int fd)
 {
+	/* NOLINTNEXTLINE(misc-redundant-expression): two of the parts of this code are 0. */
 	emit(program, BPF_LD | BPF_DW | BPF_IMM, to, kind, 0, fd);
 	emit(program, 0, 0, 0, 0, 0);
 }
@@ -183,6 +184,7 @@ static void write_program(struct program *program, int array_fd, int sockets_fd,
 	move(program, R_1, R_CONTEXT);
 	load_map(program, R_2, BPF_PSEUDO_MAP_FD, sockets_fd);
 	move(program, R_3, R_FRAME);
+	/* NOLINTNEXTLINE(misc-redundant-expression): two of the parts of this code are 0. */
 	emit(program, BPF_ALU64 | BPF_ADD | BPF_K, R_3, 0, 0, -4);
 	set(program, R_4, 0);
 	call(program, BPF_FUNC_sk_select_reuseport);
