@@ -74,7 +74,7 @@ static void map_steering(const struct shm *shm, struct steering *ret_steering)
 int plane_create(const struct config *config, struct shm *shm, const struct snapshot_store *store,
 	const struct claims *claims, struct plane *ret_plane, struct error *err)
 {
-	struct plane plane = {.worker_count = shm->workers};
+	struct plane plane = {.worker_count = shm->workers, .inherits = claims != NULL};
 	struct worker_setup common = {
 		.shm = shm,
 		.store = store,
@@ -102,7 +102,9 @@ int plane_create(const struct config *config, struct shm *shm, const struct snap
 		r = make_worker(config, &common, &plane, i, err);
 	}
 	if (r < 0) {
-		plane_free(&plane);
+		if (claims == NULL) {
+			plane_free(&plane);
+		}
 		return r;
 	}
 	*ret_plane = plane;
@@ -116,6 +118,9 @@ int plane_start(struct plane *plane, struct shm *shm, struct error *err)
 	while (plane->started < plane->worker_count) {
 		const int r = worker_start(plane->workers[plane->started], err);
 
+		if (r < 0 && plane->inherits) {
+			return r;
+		}
 		if (r < 0) {
 			for (uint32_t i = 0; i < plane->started; i++) {
 				(void)command_push(&shm->commands[i], &leave);

@@ -18,6 +18,7 @@ struct error;
 struct plane {
 	uint32_t worker_count;
 	uint32_t started;
+	bool inherits;             /* the sessions of a dead worker process */
 	int control_fd;            /* owned: workers wake control through it */
 	int wake_fds[WORKERS_MAX]; /* owned: control wakes a worker */
 	struct worker *workers[WORKERS_MAX];
@@ -27,7 +28,8 @@ struct plane {
 
 /*
  * Makes the workers; each takes the listening sockets of its table. Returns 0 or a negative errno
- * with nothing left behind but those that no worker has taken.
+ * with nothing left behind but those that no worker has taken. One that inherits takes nothing
+ * apart when this or the start fails: the process has to end at once, and the next one takes over.
  */
 int plane_create(const struct config *config, struct shm *shm, const struct snapshot_store *store,
 	const struct claims *claims, struct plane *ret_plane, struct error *err);

@@ -27,6 +27,7 @@ enum {
 	OOM_SCORE_LOWER = 500, /* the kernel is to end the worker process first */
 	SIGNAL_BASE = 128,     /* what shells add to the number of a signal */
 	STORY_MAX = 96,
+	LOADS_OF_DAMAGED = 3, /* of a running configuration, before it is given up */
 };
 
 static const uint64_t S_NS = 1000000000;
@@ -68,6 +69,30 @@ static bool begin_child(struct supervisor *supervisor)
 	return process_die_with_parent(supervisor->self);
 }
 
+/*
+ * The configuration that runs, or NULL when it is damaged. Lack of memory can look like a mistake
+ * in a text, so this process leaves it to the next ones to look again before that is believed.
+ */
+static struct config *load_running(struct supervisor *supervisor)
+{
+	struct diag *diag = diag_create();
+	struct config *running = running_config_load(&supervisor->shm, diag);
+
+	if (running == NULL) {
+		diag_print(diag, stderr);
+		if (diag_read_error(diag) == ENOMEM ||
+			supervisor->restarts.failures < LOADS_OF_DAMAGED) {
+			/* What is open is the next one's: nothing is closed. */
+			_exit(EXIT_CODE_LIMIT);
+		}
+		(void)fputs("loble: the running configuration is damaged; going on with that of "
+			    "the start\n",
+			stderr);
+	}
+	diag_free(diag);
+	return running;
+}
+
 /* In the worker process. The first one goes by the configuration as it was read. */
 static int serve(struct supervisor *supervisor)
 {
@@ -88,17 +113,8 @@ static int serve(struct supervisor *supervisor)
 		return EXIT_CODE_REFUSED;
 	}
 	if (setup.inherit) {
-		struct diag *diag = diag_create();
-
-		running = running_config_load(&supervisor->shm, diag);
-		if (running == NULL) {
-			(void)fputs("loble: the running configuration is damaged; going on with "
-				    "that of the start\n",
-				stderr);
-		} else {
-			setup.config = running;
-		}
-		diag_free(diag);
+		running = load_running(supervisor);
+		setup.config = running != NULL ? running : setup.config;
 	}
 	code = lifecycle_run(&setup);
 	config_free(running);

@@ -201,13 +201,23 @@ WRAP(int, sched_getaffinity, (pid_t pid, size_t n, cpu_set_t *set), (pid, n, set
 WRAP(int, madvise, (void *at, size_t n, int advice), (at, n, advice), -1, EAGAIN)
 /* clang-format on */
 
-/* To take something out needs nothing: it cannot fail. */
+/*
+ * To change or take out what is there needs nothing, so it cannot fail; and what is there already
+ * is found before anything is taken.
+ */
 int epoll_ctl(int fd, int operation, int other, struct epoll_event *event)
 {
-	if (operation != EPOLL_CTL_DEL && fails("epoll_ctl", __builtin_return_address(0), ENOSPC)) {
-		return -1;
+	const int result = (int)syscall(SYS_epoll_ctl, fd, operation, other, event);
+	int error;
+
+	if (result < 0 || operation != EPOLL_CTL_ADD ||
+		!fails("epoll_ctl", __builtin_return_address(0), ENOSPC)) {
+		return result;
 	}
-	return (int)syscall(SYS_epoll_ctl, fd, operation, other, event);
+	error = errno;
+	(void)syscall(SYS_epoll_ctl, fd, EPOLL_CTL_DEL, other, NULL);
+	errno = error;
+	return -1;
 }
 
 static mode_t mode_of(int flags, va_list more)

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import os
 import signal
 import subprocess
 import time
@@ -283,3 +284,67 @@ def test_a_signal_is_not_lost_by_a_read_that_fails(bench, failures, error):
     failures.arm("read", error=getattr(errno, error))
     loble.stop()
     assert failures.hits == 1
+
+
+# What takes something that may be lacking. Whoever goes on with sessions also asks much about what is
+# there, and an answer cannot be lacking.
+RESTART_CALLS = ["malloc", "calloc", "realloc", "aligned_alloc", "strdup", "open_memstream", "mmap",
+                 "madvise", "eventfd", "epoll_create1", "epoll_ctl", "signalfd", "pthread_create",
+                 "open", "socket", "setsockopt", "bind", "listen", "getrandom", "read"]
+
+
+def worker_process(loble):
+    (child,) = [pid for pid in proc.tree(loble.pid) if pid != loble.pid]
+    return child
+
+
+def say(clients, token):
+    for client in clients:
+        client.send(token)
+    for client in clients:
+        assert client.receive(len(token)) == token
+
+
+def restarts_cope(bench, directory, failures, call, numbers):
+    """Whatever the next worker process lacks, the sessions go on: with it, or with the one after."""
+    loble = bench.loble(bench.service(echo), server={"workers": 2},
+                        options={"env": shimmed(failures)},
+                        access_log={"enabled": True, "file": str(directory / "access.log")})
+    before = len(proc.descriptors(loble.pid))
+    clients = [bench.keep(loble.connect()) for _ in range(8)]
+    say(clients, b"hello")
+    for restarts, number in enumerate(numbers, 1):
+        failures.arm(call, number)
+        os.kill(worker_process(loble), signal.SIGKILL)
+        loble.wait_event("worker_restarted", restarts, deadline=20 * SLOWNESS)
+        hits = failures.disarm()
+        loble.wait_ready()
+        say(clients, b"still here")
+        assert echoed(loble, 100)
+        if hits == 0:
+            break
+    for client in clients:
+        client.close()
+    loble.wait_value("loble_listener_connections_active", 0)
+    loble.wait_value("loble_backend_connections_active", 0)
+    until(lambda: len(proc.descriptors(loble.pid)) <= before,
+          lambda: f"{before} descriptors, not {proc.descriptors(loble.pid)}")
+    # A process that could not go on has said why.
+    plain = [line for line in loble.lines if not line.startswith("{")]
+    assert not any("damaged" in line for line in plain), plain
+    loble.lines[:] = [line for line in loble.lines if line not in plain]
+
+
+restart_calls = pytest.mark.parametrize("call", RESTART_CALLS)
+
+
+@pytest.mark.asan
+@restart_calls
+def test_a_restart_copes_with_a_call_that_fails(bench, directory, failures, call):
+    restarts_cope(bench, directory, failures, call, [1, 2, 3, 5, 8, 13, 21, 34, 55, 89])
+
+
+@pytest.mark.long
+@restart_calls
+def test_a_restart_copes_with_each_call_that_fails(bench, directory, failures, call):
+    restarts_cope(bench, directory, failures, call, range(1, 1000))
