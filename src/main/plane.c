@@ -142,24 +142,30 @@ void plane_join(struct plane *plane)
 	plane->started = 0;
 }
 
+static void reset_sessions_of(const struct shm *shm, uint32_t worker)
+{
+	for (uint32_t i = 0; i < shm->sessions_per_worker; i++) {
+		const struct session_record *record = shm_record(shm, worker, i);
+
+		if (record->generation == 0) {
+			return; /* never used, nor is any after it */
+		}
+		for (int side = 0; side < SIDE_COUNT; side++) {
+			const int fd = session_record_fd(record, (enum side)side);
+
+			if (fd >= 0) {
+				socket_reset_on_close(fd);
+			}
+		}
+	}
+}
+
 void plane_reset_sessions(const struct plane *plane, const struct shm *shm)
 {
 	for (uint32_t worker = 0; worker < plane->started; worker++) {
 		if (atomic_load_explicit(
-			    &shm->worker_states[worker].stopped, memory_order_acquire) != 0) {
-			continue;
-		}
-		for (uint32_t i = 0; i < shm->sessions_per_worker; i++) {
-			const struct session_record *record = shm_record(shm, worker, i);
-
-			if (record->generation == 0) {
-				break; /* never used, nor is any after it */
-			}
-			for (int side = 0; side < SIDE_COUNT; side++) {
-				if (record->fd[side] >= 0) {
-					socket_reset_on_close(record->fd[side]);
-				}
-			}
+			    &shm->worker_states[worker].stopped, memory_order_acquire) == 0) {
+			reset_sessions_of(shm, worker);
 		}
 	}
 }

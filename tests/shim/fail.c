@@ -74,7 +74,7 @@ static int note_libc(struct dl_phdr_info *object, size_t size, void *context)
 /* With bare system calls, so that nothing of this is seen by the wrappers below. */
 __attribute__((constructor)) static void map_plan(void)
 {
-	const char *path = getenv("FAIL_FILE");
+	const char *path = secure_getenv("FAIL_FILE");
 	const long fd = path == NULL ? -1 : syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC);
 	long address;
 
@@ -85,7 +85,7 @@ __attribute__((constructor)) static void map_plan(void)
 	address = syscall(SYS_mmap, NULL, sizeof *plan, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	(void)syscall(SYS_close, fd);
 	if (address != -1) {
-		plan = (struct plan *)address;
+		memcpy(&plan, &address, sizeof plan);
 	}
 }
 
@@ -128,6 +128,7 @@ static void find_next(void *ret_function, const char *symbol)
  * One function that looks like `symbol`. A macro, since forty functions that differ in nothing but
  * their types say less than a table of them.
  */
+/* NOLINTBEGIN(bugprone-macro-parentheses): a list of parameters cannot stand in any */
 #define WRAP_AS(call, type, symbol, parameters, arguments, failed, usual_error) \
 	type symbol parameters                                                  \
 	{                                                                       \
@@ -140,6 +141,7 @@ static void find_next(void *ret_function, const char *symbol)
 		}                                                               \
 		return next arguments;                                          \
 	}
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #define WRAP(type, symbol, parameters, arguments, failed, usual_error) \
 	WRAP_AS(#symbol, type, symbol, parameters, arguments, failed, usual_error)
@@ -306,6 +308,7 @@ int __libc_start_main(int (*run)(int, char **, char **), int argc, char **argv, 
 	void (*done)(void), void (*loader_done)(void), void *stack_end);
 
 /* What the start code of every program calls, with its main(). */
+/* NOLINTNEXTLINE(readability-function-size): it is as it is */
 int __libc_start_main(int (*run)(int, char **, char **), int argc, char **argv, void (*init)(void),
 	void (*done)(void), void (*loader_done)(void), void *stack_end)
 {
