@@ -126,6 +126,9 @@ struct config {
 	struct config_listener *listeners;
 	uint32_t pool_count; /* >= 1 */
 	struct config_pool *pools;
+	/* The last ones of both lists that the file does not name: see config_keep(). */
+	uint32_t kept_listener_count;
+	uint32_t kept_pool_count;
 	struct config_memory *memory; /* owned: what all the pointers above point into */
 };
 
@@ -144,6 +147,16 @@ struct config *config_load_text(
  * just small enough is longer than a file may be.
  */
 struct config *config_load_printed(const char *text, size_t length, struct diag *diag);
+
+/*
+ * What a reload has taken out and what sessions that are being set up still need: copies of these
+ * listeners and pools of another configuration are added at the end of the lists, except those
+ * whose name is there. A kept listener keeps the pool of its name. Returns false, with nothing
+ * added, when there is no memory.
+ */
+bool config_keep(struct config *config, const struct config *other,
+	const struct config_listener *const *listeners, uint32_t listener_count,
+	const struct config_pool *const *pools, uint32_t pool_count);
 
 /* NULL is allowed. */
 void config_free(struct config *config);

@@ -370,7 +370,7 @@ static const char *const severity_words[] = {
 	[DIAG_WARNING] = "warning",
 };
 
-static void print_message(const struct message *message, FILE *file)
+static void print_head(const struct message *message, FILE *file)
 {
 	const char *name = message->name != NULL ? message->name : "";
 	const char *word = severity_words[message->severity];
@@ -381,6 +381,11 @@ static void print_message(const struct message *message, FILE *file)
 		(void)fprintf(file, "%s:%u:%u: %s: %s\n", name, message->position.line,
 			message->position.column, word, message->text);
 	}
+}
+
+static void print_message(const struct message *message, FILE *file)
+{
+	print_head(message, file);
 	if (message->excerpt != NULL) {
 		(void)fprintf(file, "%5u |%s%s\n      | %s^\n", message->position.line,
 			message->excerpt[0] != '\0' ? " " : "", message->excerpt, message->caret);
@@ -416,6 +421,16 @@ void diag_print(const struct diag *diag, FILE *file)
 		print_message(diag->sorted[i], file);
 	}
 	print_sum(diag, file);
+}
+
+void diag_print_lines(const struct diag *diag, FILE *file)
+{
+	if (diag == NULL || diag->out_of_memory) {
+		(void)fprintf(file, "error: out of memory\n");
+	}
+	for (unsigned i = 0; diag != NULL && i < diag->kept && diag->sorted != NULL; i++) {
+		print_head(diag->sorted[i], file);
+	}
 }
 
 void json_write_string(FILE *file, const char *text, size_t length)

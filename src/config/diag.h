@@ -57,6 +57,9 @@ unsigned diag_warnings(const struct diag *diag);
 /* For people: all messages, and "1 error, 0 warnings" as the last line; or nothing. */
 void diag_print(const struct diag *diag, FILE *file);
 
+/* The same in one line each, without excerpts and sum: for a log. */
+void diag_print_lines(const struct diag *diag, FILE *file);
+
 /* For programs: a list of {file, line, column, severity, message, help}; or null. */
 void diag_print_json(const struct diag *diag, FILE *file);
 

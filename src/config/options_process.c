@@ -173,7 +173,7 @@ const struct field metrics_fields[] = {
 	{
 		.key = "enabled",
 		.type = FIELD_BOOL,
-		.reload = RELOAD_RESTART,
+		.reload = RELOAD_LIVE,
 		MEMBER(struct config, metrics.enabled),
 		.fallback = true,
 		.fallback_doc = "true when the table is there",
@@ -182,7 +182,7 @@ const struct field metrics_fields[] = {
 	{
 		.key = "address",
 		.type = FIELD_ADDRESS,
-		.reload = RELOAD_RESTART,
+		.reload = RELOAD_LIVE,
 		MEMBER(struct config, metrics.address),
 		.fallback_address = "127.0.0.1:9090",
 		.kinds = ADDRESS_USE_ANY,

@@ -168,10 +168,10 @@ void config_print(const struct config *config, FILE *file)
 		(void)fprintf(file, "%s[%s]\n", i == 0 ? "" : "\n", tables[i].title);
 		print_fields(tables[i].fields, config, sizeof *config, file);
 	}
-	for (uint32_t i = 0; i < config->listener_count; i++) {
+	for (uint32_t i = 0; i < config->listener_count - config->kept_listener_count; i++) {
 		print_listener(config, &config->listeners[i], file);
 	}
-	for (uint32_t i = 0; i < config->pool_count; i++) {
+	for (uint32_t i = 0; i < config->pool_count - config->kept_pool_count; i++) {
 		print_pool(&config->pools[i], file);
 	}
 }

@@ -119,6 +119,7 @@ static const struct snapshot_pool *build_pool(const struct builder_pool *input, 
 		.connect_total_ns = config->connect_total_ms * NS_PER_MS,
 		.fallback = pool_health_failed(input->health),
 		.limited = has_limit(config),
+		.leaving = input->leaving,
 		.backend_count = takers,
 		.backends = backends,
 	};
@@ -150,10 +151,9 @@ static const struct snapshot_listener *build_listener(
 		.pool = input->pool,
 		.name = name,
 		.address = address,
-		.idle_ns = config->idle_ms * NS_PER_MS,
-		.half_close_ns = config->half_close_ms * NS_PER_MS,
 		.max_connections = config->max_connections,
 		.max_buffered = config->max_buffered,
+		.leaving = input->leaving,
 	};
 	return listener;
 }
@@ -219,6 +219,9 @@ struct snapshot *builder_build(const struct builder_input *input)
 	*snapshot = (struct snapshot){
 		.version = input->version,
 		.generation = input->generation,
+		.keepalive_s = input->keepalive_s,
+		.access_enabled = input->access_enabled,
+		.access_sample = input->access_sample,
 		.arena = arena,
 	};
 	if (!fill_pools(snapshot, input) || !fill_listeners(snapshot, input)) {
@@ -271,7 +274,8 @@ static bool same_pool(const struct snapshot_pool *a, const struct snapshot_pool 
 		a->on_unhealthy != b->on_unhealthy || a->proxy_protocol != b->proxy_protocol ||
 		a->connect_ns != b->connect_ns || a->connect_total_ns != b->connect_total_ns ||
 		a->fallback != b->fallback || a->limited != b->limited ||
-		a->backend_count != b->backend_count || strcmp(a->name, b->name) != 0) {
+		a->leaving != b->leaving || a->backend_count != b->backend_count ||
+		strcmp(a->name, b->name) != 0) {
 		return false;
 	}
 	for (uint32_t i = 0; i < a->backend_count; i++) {
@@ -287,10 +291,9 @@ static bool same_listener(const struct snapshot_listener *a, const struct snapsh
 	if (a == NULL || b == NULL) {
 		return a == b;
 	}
-	return a->id == b->id && a->pool == b->pool && a->idle_ns == b->idle_ns &&
-		a->half_close_ns == b->half_close_ns && a->max_connections == b->max_connections &&
-		a->max_buffered == b->max_buffered && strcmp(a->name, b->name) == 0 &&
-		strcmp(a->address, b->address) == 0;
+	return a->id == b->id && a->pool == b->pool && a->leaving == b->leaving &&
+		a->max_connections == b->max_connections && a->max_buffered == b->max_buffered &&
+		strcmp(a->name, b->name) == 0 && strcmp(a->address, b->address) == 0;
 }
 
 bool builder_same(const struct snapshot *a, const struct snapshot *b)

@@ -31,17 +31,22 @@ struct builder_pool {
 	const struct balance_algorithm *algorithm;
 	const struct pool_health *health;
 	const struct builder_backend *backends; /* as many, and in the order, of config */
+	bool leaving;
 };
 
 struct builder_listener {
 	uint32_t id;   /* index of its listener_entry */
 	uint32_t pool; /* id of its pool */
 	const struct config_listener *config;
+	bool leaving;
 };
 
 struct builder_input {
 	uint64_t version;    /* higher than that of any snapshot before */
-	uint64_t generation; /* of the configuration */
+	uint64_t generation; /* of the configuration; another one may differ in what follows */
+	uint32_t keepalive_s;
+	bool access_enabled;
+	double access_sample;
 	uint32_t listener_count;
 	const struct builder_listener *listeners;
 	uint32_t pool_count;

@@ -93,8 +93,9 @@ static void all_that_the_data_plane_needs_is_there(void **state)
 	assert_string_equal(listener->name, "in");
 	assert_string_equal(listener->address, "127.0.0.1:9000");
 	assert_int_equal(listener->pool, pool->id);
-	assert_int_equal(listener->idle_ns, 7000000000);
-	assert_int_equal(listener->half_close_ns, 0);
+	assert_int_equal(counter_get(&fixture.shm.listeners[listener->id].idle_ns), 7000000000);
+	assert_int_equal(counter_get(&fixture.shm.listeners[listener->id].half_close_ns), 0);
+	assert_false(listener->leaving);
 	assert_int_equal(listener->max_connections, 12);
 	assert_false(pool_named(&fixture, snapshot, "one")->limited);
 	snapshot_free(snapshot);
@@ -209,8 +210,7 @@ static void every_field_counts(void **state)
 	first = registry_build(&fixture.registry, 1);
 	uint32_t *const words[] = {&pool->retries, &pool->on_unhealthy, &pool->proxy_protocol,
 		&pool->backends[1].max_connections, &listener->max_connections, none};
-	uint64_t *const times[] = {&pool->connect_ms, &pool->connect_total_ms, &listener->idle_ms,
-		&listener->half_close_ms};
+	uint64_t *const times[] = {&pool->connect_ms, &pool->connect_total_ms};
 
 	for (size_t i = 0; words[i] != NULL; i++) {
 		struct snapshot *second;

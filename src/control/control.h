@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct access_ring;
@@ -17,6 +18,15 @@ struct control;
 struct error;
 struct shm;
 struct snapshot_store;
+
+/* What the loader brings, all owned by control then; zeroed before it is asked. */
+struct control_loaded {
+	struct config *config; /* NULL: it cannot be used */
+	char *problems;        /* for people: what is wrong with it; also warnings */
+	char *problem_lines;   /* the same, one line for each */
+	char *text;            /* of the configuration, as config_print() writes it */
+	size_t text_length;
+};
 
 /* What main gives to control; all borrowed, for as long as control lives. */
 struct control_setup {
@@ -29,6 +39,15 @@ struct control_setup {
 	uint64_t seed;
 	const char *story;                  /* why a predecessor has died; NULL: there was none */
 	void (*reopen_logs)(void *context); /* SIGUSR1 */
+	/*
+	 * A reload. `load` reads the configuration anew, on a thread of its own; NULL: there is no
+	 * file. `prepare` does what can fail of all that control does not know about (metrics, log):
+	 * returns 0, or a negative errno with nothing changed; one of the other two follows.
+	 */
+	void (*load)(void *context, struct control_loaded *ret_loaded);
+	int (*prepare)(void *context, const struct config *next, struct error *err);
+	void (*commit)(void *context, const struct config *next);
+	void (*abandon)(void *context);
 	void *context;
 };
 
@@ -49,5 +68,11 @@ uint64_t control_run(struct control *control);
 
 /* How many workers have not left their loops; after control_run(): those that hang. */
 uint32_t control_workers_left(const struct control *control);
+
+/*
+ * The configuration that a reload has put in force, owned by the caller from here on; NULL: it is
+ * the one that control was given. The last thing before control_free().
+ */
+struct config *control_take_config(struct control *control);
 
 void control_free(struct control *control);

@@ -7,33 +7,30 @@
 #include <stdint.h>
 
 #include "control/control.h"
-#include "control/intake.h"
 #include "control/outbox.h"
-#include "control/probe.h"
-#include "control/registry.h"
+#include "control/reload.h"
 #include "control/resolve.h"
+#include "control/roster.h"
 #include "control/stop.h"
-#include "control/timers.h"
 #include "model/event.h"
 
-enum control_source { SOURCE_WAKE, SOURCE_SIGNAL, SOURCE_RESOLVER, SOURCE_PROBE };
-enum control_timer { TIMER_PROBE, TIMER_RESOLVE };
+enum control_source {
+	SOURCE_WAKE,
+	SOURCE_SIGNAL,
+	SOURCE_RESOLVER,
+	SOURCE_PROBE,
+	SOURCE_RELOAD,
+};
 
 struct control {
 	struct control_setup setup;
 	struct event_log events;
-	struct registry registry;
-	struct timers timers;
-	struct prober prober;
-	struct probe *probes;   /* owned; by backend */
-	uint64_t *confirmed_ns; /* owned; by backend: when a probe was last sent out of turn */
-	struct intake intake;
+	struct roster *roster; /* owned */
 	struct outbox outbox;
-	struct resolver *resolver;    /* NULL: all addresses are numeric */
-	struct timer *resolve_timers; /* owned; by backend */
-	bool *unresolved; /* owned; by backend: it has been said that it has no address */
-	bool *cut;        /* owned; by backend: its sessions are to be cut */
-	uint32_t cut_count;
+	struct reload reload;
+	struct sockets_closing closing; /* listening sockets that workers are emptying */
+	struct config *owned_config;    /* setup.config, once a reload has brought it; else NULL */
+	uint64_t drain_next_ns;         /* when to look at backends that were taken out */
 	struct stop stop;
 	uint32_t stop_signals; /* not yet seen by the machine */
 	uint64_t version;      /* of the current snapshot */
@@ -44,6 +41,13 @@ struct control {
 	bool outbox_waits;      /* a worker's ring was full */
 	bool failed_snapshot;   /* there was no memory for one: try again */
 };
+
+/* Has the descriptor named in events. Returns 0 or a negative errno. */
+int control_watch(struct control *control, int fd, enum control_source source);
+
+/* A roster for the configuration, on the shared memory as it is; not in force yet. */
+int control_make_roster(struct control *control, const struct config *config,
+	struct roster **ret_roster, struct error *err);
 
 /* Publishes what has changed, waits for the grace period, cuts what is to be cut. */
 void control_publish(struct control *control, uint64_t now_ns);

@@ -11,7 +11,7 @@ static void record_process(struct control *control, enum event_kind kind, const 
 	struct event event = {
 		.kind = kind,
 		.cause = kind == EVENT_PROCESS_STOPPING ? CAUSE_SIGNAL : CAUSE_NONE,
-		.generation = control->registry.generation,
+		.generation = control->roster->registry.generation,
 		.sessions = shm_sessions(control->setup.shm),
 	};
 
@@ -19,23 +19,34 @@ static void record_process(struct control *control, enum event_kind kind, const 
 	event_record(&control->events, &event);
 }
 
+static void set_listener(
+	struct control *control, const struct builder_listener *listener, bool open)
+{
+	const struct config_listener *config = listener->config;
+	struct event event = {
+		.kind = open ? EVENT_LISTENER_OPENED : EVENT_LISTENER_CLOSED,
+		.cause = open ? CAUSE_CONFIGURATION : CAUSE_SIGNAL,
+		.subject = listener->id,
+		.generation = control->roster->registry.generation,
+	};
+
+	(void)snprintf(event.name, sizeof event.name, "%s", config->name);
+	(void)snprintf(event.pool, sizeof event.pool, "%s",
+		control->roster->registry.config->pools[config->pool].name);
+	atomic_store_explicit(&control->setup.shm->listeners[listener->id].open, open ? 1 : 0,
+		memory_order_release);
+	event_record(&control->events, &event);
+}
+
+/* Those that a reload has taken out are closed already, and it has been said. */
 static void set_listeners(struct control *control, bool open)
 {
-	for (uint32_t i = 0; i < control->registry.listener_count; i++) {
-		const struct builder_listener *listener = &control->registry.listeners[i];
-		struct event event = {
-			.kind = open ? EVENT_LISTENER_OPENED : EVENT_LISTENER_CLOSED,
-			.cause = open ? CAUSE_CONFIGURATION : CAUSE_SIGNAL,
-			.subject = listener->id,
-			.generation = control->registry.generation,
-		};
+	for (uint32_t i = 0; i < control->roster->registry.listener_count; i++) {
+		const struct builder_listener *listener = &control->roster->registry.listeners[i];
 
-		(void)snprintf(event.name, sizeof event.name, "%s", listener->config->name);
-		(void)snprintf(event.pool, sizeof event.pool, "%s",
-			control->registry.config->pools[listener->config->pool].name);
-		atomic_store_explicit(&control->setup.shm->listeners[listener->id].open,
-			open ? 1 : 0, memory_order_release);
-		event_record(&control->events, &event);
+		if (!listener->leaving) {
+			set_listener(control, listener, open);
+		}
 	}
 }
 

@@ -35,7 +35,7 @@ struct world {
 	int signals[2];
 	int listener;
 	_Atomic uint32_t reopened;
-	uint32_t commands[COMMAND_EXIT + 1]; /* seen by worker 0 */
+	uint32_t commands[COMMAND_KIND_COUNT]; /* seen by worker 0 */
 };
 
 static void ignore_line(enum log_level level, const char *line, size_t length, void *context)

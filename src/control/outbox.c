@@ -8,14 +8,15 @@
 
 #include "model/shm.h"
 
-enum { OTHER_COMMANDS = 3 }; /* all that are not COMMAND_CUT_SLOT, each at most once */
+/* Memory that is never touched costs nothing: room for all that can wait at once. */
+enum { WAITING_MAX = 2 * SLOTS_MAX + COMMAND_KIND_COUNT };
 
-int outbox_init(struct outbox *outbox, struct shm *shm, const int *worker_fds, uint32_t slots)
+int outbox_init(struct outbox *outbox, struct shm *shm, const int *worker_fds)
 {
 	*outbox = (struct outbox){
 		.shm = shm,
 		.worker_fds = worker_fds,
-		.limit = slots + OTHER_COMMANDS,
+		.limit = WAITING_MAX,
 	};
 	outbox->waiting = calloc((size_t)shm->workers * outbox->limit, sizeof *outbox->waiting);
 	outbox->counts = calloc(shm->workers, sizeof *outbox->counts);

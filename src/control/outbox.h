@@ -2,8 +2,8 @@
  * Commands on their way to the workers.
  *
  * A command goes to every worker's ring at once; what a full ring does not take waits here, in
- * order, and is tried again. A cut of a slot that already waits is not queued twice, so the
- * queue has an upper bound.
+ * order, and is tried again. A command that waits already is not queued twice, so the queue has
+ * an upper bound: a cut of each slot, and one of each other kind.
  *
  * Threads: control alone.
  */
@@ -24,8 +24,8 @@ struct outbox {
 	uint32_t limit;
 };
 
-/* `slots`: how many different slots may be cut. Returns 0 or -ENOMEM. */
-int outbox_init(struct outbox *outbox, struct shm *shm, const int *worker_fds, uint32_t slots);
+/* Returns 0 or -ENOMEM. */
+int outbox_init(struct outbox *outbox, struct shm *shm, const int *worker_fds);
 void outbox_done(struct outbox *outbox);
 
 /* To every worker, and wakes them. */

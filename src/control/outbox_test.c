@@ -20,7 +20,7 @@ static void begin(struct fixture *fixture)
 		fixture->fds[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 		assert_true(fixture->fds[i] >= 0);
 	}
-	assert_int_equal(outbox_init(&fixture->outbox, &fixture->shm, fixture->fds, SLOTS), 0);
+	assert_int_equal(outbox_init(&fixture->outbox, &fixture->shm, fixture->fds), 0);
 }
 
 static void end(struct fixture *fixture)

@@ -275,7 +275,13 @@ uint32_t registry_resolved(struct registry *registry, uint32_t backend,
 	}
 	registry_place(registry, backend, address);
 	if (healthy) {
+		const enum health_state from = registry->health[backend].health.state;
+
+		registry->draining -= from == HEALTH_DRAINING ? 1 : 0;
 		health_init(&registry->health[backend].health, HEALTH_HEALTHY, now_ns);
+		if (entry->kept && from != HEALTH_HEALTHY) {
+			registry_record_anew(registry, backend, from);
+		}
 		counter_set(&slot_of(registry, backend)->since_ns, now_ns);
 		atomic_store_explicit(
 			&slot_of(registry, backend)->health, HEALTH_HEALTHY, memory_order_release);
@@ -306,6 +312,11 @@ void registry_set_admin(
 		pool_health_set_admin(&pool->health, registry->backends[backend].index, admin);
 		atomic_store_explicit(
 			&slot_of(registry, backend)->admin, (uint32_t)admin, memory_order_release);
+		if (admin == ADMIN_READY) {
+			counter_set(&slot_of(registry, backend)->drain_end_ns, 0);
+		} else {
+			registry_begin_drain(slot_of(registry, backend), now_ns);
+		}
 		registry->changed = true;
 		begin_event(registry, backend, EVENT_BACKEND_ADMIN, CAUSE_OPERATOR, &event);
 		event.from = from;
@@ -340,6 +351,9 @@ struct snapshot *registry_build(const struct registry *registry, uint64_t versio
 	const struct builder_input input = {
 		.version = version,
 		.generation = registry->generation,
+		.keepalive_s = (uint32_t)((registry->config->keepalive_ms + 999) / 1000),
+		.access_enabled = registry->config->access_log.enabled,
+		.access_sample = registry->config->access_log.sample,
 		.listener_count = registry->listener_count,
 		.listeners = registry->listeners,
 		.pool_count = registry->pool_count,

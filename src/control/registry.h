@@ -115,8 +115,8 @@ void registry_grace(struct registry *registry, uint64_t now_ns);
 void registry_check_draining(struct registry *registry, uint64_t now_ns);
 
 /*
- * A name has an address now. `healthy`: at start, it begins as one with a numeric address would;
- * later it proves itself by probes. Returns the index of another backend of the pool that has the
+ * A name has an address now. `healthy`: it begins as one with a numeric address would, else it
+ * proves itself by probes. Returns the index of another backend of the pool that has the
  * same address, with nothing changed, or REGISTRY_NONE.
  */
 uint32_t registry_resolved(struct registry *registry, uint32_t backend,
@@ -124,6 +124,12 @@ uint32_t registry_resolved(struct registry *registry, uint32_t backend,
 
 /* Once the names have been looked up: says which pools begin without a healthy backend. */
 void registry_begin(struct registry *registry, uint64_t now_ns);
+
+/*
+ * Drops what the configuration keeps for sessions of a former one (config_keep()), and tells the
+ * configuration so. Their probes must have been stopped.
+ */
+void registry_drop_kept(struct registry *registry, struct config *config, uint64_t now_ns);
 
 /* Another backend of the pool that has this address already, or REGISTRY_NONE. */
 uint32_t registry_twin(

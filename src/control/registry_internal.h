@@ -20,5 +20,11 @@ void registry_place(
 /* Stores to shared memory whether workers shall report successes. */
 void registry_note_wish(struct registry *registry, uint32_t backend);
 
+/* An operator or a reload has taken it out: its sessions have until the end of backend_drain. */
+void registry_begin_drain(struct slot *slot, uint64_t now_ns);
+
+/* No configuration names it any more. */
+void registry_forget(struct slot *slot, uint64_t now_ns);
+
 /* A change of health that no observation has made. */
 void registry_record_anew(struct registry *registry, uint32_t backend, enum health_state from);

@@ -1,8 +1,11 @@
+#include <assert.h>
 #include <string.h>
 
 #include "config/config.h"
 #include "control/registry_internal.h"
 #include "model/shm.h"
+
+static const uint64_t NS_PER_MS = 1000000;
 
 static struct slot *slot_of(const struct registry *registry, uint32_t backend)
 {
@@ -121,6 +124,11 @@ static void settle(struct registry *registry, uint32_t backend, uint64_t now_ns)
 
 	atomic_store_explicit(&slot->weight, health->weight, memory_order_relaxed);
 	atomic_store_explicit(&slot->admin, (uint32_t)health->admin, memory_order_relaxed);
+	counter_set(&slot->backend_drain_ns,
+		registry->pools[entry->pool].config->backend_drain_ms * NS_PER_MS);
+	if (health->admin == ADMIN_READY) {
+		counter_set(&slot->drain_end_ns, 0);
+	}
 	slot->configured_weight = entry->config->weight;
 	(void)address_text(&entry->config->address, slot->configured_address);
 	slot->place = health->resolved ? registry->places[backend].address
@@ -137,15 +145,61 @@ static void settle(struct registry *registry, uint32_t backend, uint64_t now_ns)
 	registry_note_wish(registry, backend);
 }
 
-/* Its counters stay; its sessions go on. */
-static void forget(struct slot *slot)
+/* Its counters stay; its sessions go on, for as long as the pool allows. */
+void registry_forget(struct slot *slot, uint64_t now_ns)
 {
+	registry_begin_drain(slot, now_ns);
 	atomic_store_explicit(&slot->wants_success, 0, memory_order_relaxed);
 	atomic_store_explicit(&slot->health, HEALTH_UNSET, memory_order_release);
 }
 
+void registry_begin_drain(struct slot *slot, uint64_t now_ns)
+{
+	const uint64_t drain_ns = counter_get(&slot->backend_drain_ns);
+
+	if (drain_ns > 0 && counter_get(&slot->drain_end_ns) == 0) {
+		counter_set(&slot->drain_end_ns, now_ns + drain_ns);
+	}
+}
+
+static void settle_listeners(const struct registry *registry)
+{
+	for (uint32_t i = 0; i < registry->listener_count; i++) {
+		const struct builder_listener *listener = &registry->listeners[i];
+		struct listener_entry *entry = &registry->shm->listeners[listener->id];
+
+		counter_set(&entry->idle_ns, listener->config->idle_ms * NS_PER_MS);
+		counter_set(&entry->half_close_ns, listener->config->half_close_ms * NS_PER_MS);
+	}
+}
+
+void registry_drop_kept(struct registry *registry, struct config *config, uint64_t now_ns)
+{
+	registry->listener_count -= config->kept_listener_count;
+	registry->pool_count -= config->kept_pool_count;
+	for (uint32_t i = 0; i < config->kept_pool_count; i++) {
+		const struct registry_pool *pool = &registry->pools[registry->pool_count + i];
+
+		for (uint32_t k = pool->first; k < pool->first + pool->health.backend_count; k++) {
+			const enum health_state state = registry->health[k].health.state;
+
+			registry->draining -= state == HEALTH_DRAINING ? 1 : 0;
+			registry->by_slot[registry->backends[k].slot] = REGISTRY_NONE;
+			registry_forget(slot_of(registry, k), now_ns);
+			registry->backend_count--;
+		}
+	}
+	assert(registry->ungraced_count == 0);
+	config->listener_count = registry->listener_count;
+	config->pool_count = registry->pool_count;
+	config->kept_listener_count = 0;
+	config->kept_pool_count = 0;
+	registry->changed = true;
+}
+
 void registry_take_over(struct registry *registry, uint64_t now_ns)
 {
+	settle_listeners(registry);
 	for (uint32_t i = 0; i < registry->backend_count; i++) {
 		settle(registry, i, now_ns);
 	}
@@ -156,7 +210,7 @@ void registry_take_over(struct registry *registry, uint64_t now_ns)
 			break;
 		}
 		if (registry->by_slot[i] == REGISTRY_NONE && state_of(slot) != HEALTH_UNSET) {
-			forget(slot);
+			registry_forget(slot, now_ns);
 		}
 	}
 }

@@ -137,6 +137,7 @@ static int set_up_pool(struct registry *registry, uint32_t index, uint32_t first
 		.algorithm = pool->algorithm,
 		.health = &pool->health,
 		.backends = &registry->places[first],
+		.leaving = index >= registry->pool_count - registry->config->kept_pool_count,
 	};
 	return 0;
 }
@@ -161,6 +162,8 @@ static int set_up_listeners(struct registry *registry, struct error *err)
 			.id = (uint32_t)id,
 			.pool = registry->pools[config->pool].id,
 			.config = config,
+			.leaving = i >=
+				registry->listener_count - registry->config->kept_listener_count,
 		};
 	}
 	return 0;

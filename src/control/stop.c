@@ -79,6 +79,13 @@ void stop_init(struct stop *stop, uint64_t lame_duck_ms, uint64_t drain_ms)
 	};
 }
 
+void stop_set_times(struct stop *stop, uint64_t lame_duck_ms, uint64_t drain_ms)
+{
+	assert(stop->state == STOP_RUNNING);
+	stop->lame_duck_ns = lame_duck_ms * NS_PER_MS;
+	stop->drain_ns = drain_ms * NS_PER_MS;
+}
+
 static unsigned step(struct stop *stop, enum event event, uint64_t now_ns)
 {
 	const struct transition transition = machine[stop->state][event];

@@ -52,6 +52,9 @@ struct stop_input {
 
 void stop_init(struct stop *stop, uint64_t lame_duck_ms, uint64_t drain_ms);
 
+/* A reload: while the process runs. */
+void stop_set_times(struct stop *stop, uint64_t lame_duck_ms, uint64_t drain_ms);
+
 /* Returns the actions, enum stop_action. */
 unsigned stop_feed(struct stop *stop, const struct stop_input *input);
 

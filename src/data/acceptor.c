@@ -35,7 +35,7 @@ static void set_open(struct worker *worker, uint32_t count)
 static int watch(const struct worker *worker, uint32_t number)
 {
 	const struct listen_record *record = &worker->listen[number];
-	const bool local = (record->flags & LISTEN_LOCAL) != 0;
+	const bool local = (listen_record_flags(record) & LISTEN_LOCAL) != 0;
 	struct epoll_event event = {
 		.events = EPOLLIN | (local ? EPOLLEXCLUSIVE : 0U),
 		.data.u64 = (uint64_t)(WORKER_TAG_LISTENER | number) << 32,
@@ -48,26 +48,13 @@ static int watch(const struct worker *worker, uint32_t number)
 		: -errno;
 }
 
-int acceptor_start(struct worker *worker)
+/* What is queued is served from here on, and nothing comes any more. */
+static void refuse_new(struct worker *worker, struct listen_record *record)
 {
-	const uint32_t limit = shm_listen_limit(worker->setup.shm);
-	uint32_t open = 0;
-
-	for (uint32_t i = 0; i < limit; i++) {
-		const enum listen_state state = listen_record_state(&worker->listen[i]);
-
-		if (state == LISTEN_OPEN || state == LISTEN_REFUSING) {
-			const int r = watch(worker, i);
-
-			if (r < 0) {
-				return r;
-			}
-			open++;
-			worker->refusing_count += state == LISTEN_REFUSING ? 1 : 0;
-		}
-	}
-	set_open(worker, open);
-	return 0;
+	record->quiet_since_ns = worker->now_ns;
+	listen_record_set_state(record, LISTEN_REFUSING);
+	worker->refusing_count++;
+	(void)socket_refuse_new(record->fd, (listen_record_flags(record) & LISTEN_LOCAL) != 0);
 }
 
 static void pause_accepting(struct worker *worker, uint64_t pause_ns)
@@ -159,6 +146,9 @@ static bool claim(struct worker *worker, uint32_t listener, uint32_t limit)
 	struct listener_counters *counters = worker_listener_counters(worker, listener);
 
 	counter_add(&counters->claimed, 1);
+	if (limit == 0) {
+		return true; /* counted all the same: a reload may set a limit */
+	}
 	atomic_thread_fence(memory_order_seq_cst);
 	if (shm_listener_claims(worker->setup.shm, listener) <= limit) {
 		return true;
@@ -174,13 +164,13 @@ static void admit(
 		snapshot_listener(worker_snapshot(worker), listener);
 	const uint32_t limit = options == NULL ? 0 : options->max_connections;
 
-	if (limit > 0 && !claim(worker, listener, limit)) {
+	if (!claim(worker, listener, limit)) {
 		counter_add(&worker_listener_counters(worker, listener)->rejected[REJECT_LIMIT], 1);
 		socket_reset_on_close(fd);
 		socket_close(fd);
 		return;
 	}
-	session_accept(worker, listener, fd, address, limit > 0);
+	session_accept(worker, listener, fd, address, true);
 }
 
 void acceptor_admit(struct worker *worker, uint32_t listener, int fd)
@@ -236,13 +226,49 @@ void acceptor_on_event(struct worker *worker, uint32_t number)
 	}
 }
 
-/* What is queued is served from here on, and nothing comes any more. */
-static void refuse_new(struct worker *worker, struct listen_record *record)
+/* Watches what is live, and begins to empty what is retired. Returns 0 or a negative errno. */
+static int look_at_table(struct worker *worker)
 {
-	record->quiet_since_ns = worker->now_ns;
-	listen_record_set_state(record, LISTEN_REFUSING);
-	worker->refusing_count++;
-	(void)socket_refuse_new(record->fd, (record->flags & LISTEN_LOCAL) != 0);
+	const uint32_t limit = shm_listen_limit(worker->setup.shm);
+	uint32_t open = 0;
+	int failure = 0;
+
+	for (uint32_t i = 0; i < limit; i++) {
+		struct listen_record *record = &worker->listen[i];
+		int r;
+
+		if (!listen_record_is_live(record)) {
+			continue;
+		}
+		open++;
+		r = worker->accept_paused ? 0 : watch(worker, i);
+		failure = r < 0 && r != -EEXIST ? r : failure;
+		if (listen_record_state(record) == LISTEN_OPEN &&
+			(listen_record_flags(record) & LISTEN_RETIRED) != 0) {
+			refuse_new(worker, record);
+		}
+	}
+	set_open(worker, open);
+	return failure;
+}
+
+int acceptor_start(struct worker *worker)
+{
+	const uint32_t limit = shm_listen_limit(worker->setup.shm);
+
+	for (uint32_t i = 0; i < limit; i++) {
+		if (listen_record_state(&worker->listen[i]) == LISTEN_REFUSING) {
+			worker->refusing_count++;
+		}
+	}
+	return look_at_table(worker);
+}
+
+void acceptor_review(struct worker *worker)
+{
+	if (look_at_table(worker) < 0) {
+		pause_accepting(worker, ERROR_PAUSE_NS);
+	}
 }
 
 void acceptor_begin_stop(struct worker *worker)

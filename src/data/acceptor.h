@@ -23,6 +23,9 @@ void acceptor_admit(struct worker *worker, uint32_t listener, int fd);
 /* The queue of socket `number` is not empty. */
 void acceptor_on_event(struct worker *worker, uint32_t number);
 
+/* A reload has added sockets to its table, or retired some. */
+void acceptor_review(struct worker *worker);
+
 /* From now on no new connection comes; what is queued is still served. */
 void acceptor_begin_stop(struct worker *worker);
 

@@ -211,14 +211,16 @@ static void connect_to(struct worker *worker, uint32_t index, const struct snaps
 	struct session_record *record = &worker->records[index];
 	struct session *session = &worker->sessions[index];
 	struct attempt *attempt = attempt_of(worker, index);
-	const struct snapshot_listener *listener =
-		snapshot_listener(worker_snapshot(worker), record->listener);
-	struct connect_spec spec = worker->setup.connect;
+	const struct snapshot *snapshot = worker_snapshot(worker);
+	const struct snapshot_listener *listener = snapshot_listener(snapshot, record->listener);
+	const struct connect_spec spec = {
+		.keepalive_s = snapshot->keepalive_s,
+		.max_buffered = listener == NULL ? 0 : listener->max_buffered,
+	};
 	uint64_t deadline_ns;
 	int fd;
 	int r;
 
-	spec.max_buffered = listener == NULL ? 0 : listener->max_buffered;
 	record->slot = backend->slot;
 	if (record->tries < UINT8_MAX) {
 		record->tries++;

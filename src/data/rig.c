@@ -95,10 +95,10 @@ void rig_publish(struct rig *rig, uint32_t count)
 		};
 	}
 	rig->version++;
+	counter_set(&rig->shm.listeners[0].idle_ns, rig->options.idle_ns);
+	counter_set(&rig->shm.listeners[0].half_close_ns, rig->options.half_close_ns);
 	*listener = (struct snapshot_listener){
 		.name = "test",
-		.idle_ns = rig->options.idle_ns,
-		.half_close_ns = rig->options.half_close_ns,
 		.max_connections = rig->options.max_connections,
 	};
 	*pool = (struct snapshot_pool){
@@ -117,6 +117,8 @@ void rig_publish(struct rig *rig, uint32_t count)
 	pool->schedule = count == 0 ? NULL : pool->algorithm->prepare(pool, arena);
 	*snapshot = (struct snapshot){
 		.version = rig->version,
+		.access_enabled = true,
+		.access_sample = 1.0,
 		.arena = arena,
 		.listener_limit = 1,
 		.pool_limit = 1,
@@ -135,7 +137,6 @@ static struct worker_setup setup_of(struct rig *rig)
 		.shm = &rig->shm,
 		.store = &rig->store,
 		.access = rig->access,
-		.access_sample = 1.0,
 		.max_sessions = rig->shm.sessions_per_worker,
 		.wake_fd = rig->wake_fd,
 		.control_fd = rig->control_fd,
@@ -156,7 +157,7 @@ static void start_worker(struct rig *rig)
 {
 	const struct worker_setup setup = setup_of(rig);
 	const int fd = listen_at(&rig->listener);
-	const int number = shm_listen_number(&rig->shm);
+	const int number = shm_listen_number(&rig->shm, 0);
 
 	assert_true(number >= 0);
 	listen_record_open(shm_listen_record(&rig->shm, 0, (uint32_t)number), fd, 0,

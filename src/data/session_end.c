@@ -272,18 +272,19 @@ static void end_idle(struct worker *worker, uint32_t index, enum close_reason re
 }
 
 /* For how long the session may be without a byte now; 0: for ever. */
-static uint64_t idle_limit_ns(const struct session *session,
-	const struct snapshot_listener *options, enum close_reason *ret_reason)
+static uint64_t idle_limit_ns(const struct session *session, const struct listener_entry *options,
+	enum close_reason *ret_reason)
 {
+	const uint64_t half_close_ns = counter_get(&options->half_close_ns);
 	const bool half_closed = session->direction[SIDE_CLIENT].end != DIRECTION_RUNNING ||
 		session->direction[SIDE_BACKEND].end != DIRECTION_RUNNING;
 
-	if (half_closed && options->half_close_ns != 0) {
+	if (half_closed && half_close_ns != 0) {
 		*ret_reason = CLOSE_HALF_CLOSE_TIMEOUT;
-		return options->half_close_ns;
+		return half_close_ns;
 	}
 	*ret_reason = CLOSE_IDLE_TIMEOUT;
-	return options->idle_ns;
+	return counter_get(&options->idle_ns);
 }
 
 /*
@@ -311,10 +312,11 @@ static uint64_t look_at_readers(struct worker *worker, uint32_t index, uint64_t 
 void session_end_watch_idle(struct worker *worker, uint32_t index)
 {
 	struct session *session = &worker->sessions[index];
-	const struct snapshot_listener *options =
-		snapshot_listener(worker_snapshot(worker), worker->records[index].listener);
-	enum close_reason reason = CLOSE_IDLE_TIMEOUT;
-	const uint64_t limit_ns = options == NULL ? 0 : idle_limit_ns(session, options, &reason);
+	/* Not in the snapshot: the session may have outlived its listener. */
+	const struct listener_entry *options =
+		&worker->setup.shm->listeners[worker->records[index].listener];
+	enum close_reason reason;
+	const uint64_t limit_ns = idle_limit_ns(session, options, &reason);
 	uint64_t next_ns;
 
 	if (limit_ns == 0) {
@@ -361,6 +363,7 @@ static void count_end(
 static void log_access(
 	struct worker *worker, const struct session *session, const struct session_record *record)
 {
+	const struct snapshot *snapshot = worker_snapshot(worker);
 	struct access_record entry = {
 		.duration_ns = worker->now_ns - record->started_ns,
 		.connect_ns = (uint64_t)record->connect_us * 1000,
@@ -375,10 +378,10 @@ static void log_access(
 		.local = (record->flags & RECORD_LOCAL_CLIENT) != 0,
 	};
 
-	if (worker->setup.access == NULL ||
-		(worker->setup.access_sample < 1.0 &&
+	if (worker->setup.access == NULL || !snapshot->access_enabled ||
+		(snapshot->access_sample < 1.0 &&
 			(double)(rng_next(&worker->rng) >> 11) * 0x1p-53 >=
-				worker->setup.access_sample)) {
+				snapshot->access_sample)) {
 		return;
 	}
 	entry.wall_ns = clock_wall_ns();

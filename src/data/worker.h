@@ -38,9 +38,7 @@ struct worker_setup {
 	struct shm *shm;                    /* borrowed */
 	const struct snapshot_store *store; /* borrowed */
 	struct access_ring *access;         /* borrowed; NULL: no access log */
-	double access_sample;               /* 0 to 1: the share of sessions that are logged */
 	uint32_t max_sessions;              /* of all workers together */
-	struct connect_spec connect;        /* for sockets towards backends */
 	int wake_fd;                        /* borrowed eventfd: control writes after a command */
 	int control_fd;                     /* borrowed eventfd: written after evidence */
 	uint64_t seed;

@@ -31,11 +31,11 @@ static struct config *load(const struct options *options, int *ret_code)
 	return load_arguments(options, ret_code);
 }
 
-static int run(const struct config *config)
+static int run(const struct config *config, const char *path)
 {
-	const struct lifecycle alone = {.config = config};
+	const struct lifecycle alone = {.config = config, .path = path};
 
-	return config->server.supervise ? supervisor_run(config) : lifecycle_run(&alone);
+	return config->server.supervise ? supervisor_run(config, path) : lifecycle_run(&alone);
 }
 
 int command_run(const struct options *options)
@@ -56,7 +56,7 @@ int command_run(const struct options *options)
 		config_print(config, stdout);
 		code = EXIT_CODE_DONE;
 	} else {
-		code = run(config);
+		code = run(config, has_arguments(options) ? NULL : load_path(options->config_path));
 	}
 	config_free(config);
 	return code;

@@ -12,12 +12,13 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "control/control.h"
+#include "control/sockets.h"
 #include "data/claims.h"
 #include "main/admin_socket.h"
 #include "main/exit_code.h"
 #include "main/plane.h"
+#include "main/reloading.h"
 #include "main/running_config.h"
-#include "main/sockets.h"
 #include "model/shm.h"
 #include "model/snapshot.h"
 #include "observe/log_writer.h"
@@ -39,6 +40,7 @@ struct process {
 	const struct lifecycle *setup; /* borrowed */
 	struct claims claims;          /* of the sessions that it goes on with */
 	struct config config;          /* a flat copy, with what was 0 for "find out" filled in */
+	struct config *reloaded;       /* owned: what a reload has put in its place; else NULL */
 	struct log_writer *log;
 	struct log_writer *access_log; /* the log itself where there is no file of its own */
 	struct shm shm;
@@ -119,20 +121,21 @@ static int open_log(const char *path, uint32_t format, counter_t *dropped,
 	return log_writer_open(&setup, ret_writer, err);
 }
 
+static const enum log_level log_levels[] = {
+	[CONFIG_LOG_DEBUG] = LOG_DEBUG,
+	[CONFIG_LOG_INFO] = LOG_INFO,
+	[CONFIG_LOG_WARN] = LOG_WARN,
+	[CONFIG_LOG_ERROR] = LOG_ERROR,
+};
+
 static int start_log(struct process *process, struct error *err)
 {
-	static const enum log_level levels[] = {
-		[CONFIG_LOG_DEBUG] = LOG_DEBUG,
-		[CONFIG_LOG_INFO] = LOG_INFO,
-		[CONFIG_LOG_WARN] = LOG_WARN,
-		[CONFIG_LOG_ERROR] = LOG_ERROR,
-	};
 	const struct config *config = &process->config;
 	const int r = open_log(config->logging.file, config->logging.format,
 		&process->shm.header->process.log_lines_dropped, &process->log, err);
 
 	if (r == 0) {
-		log_set_up(levels[config->logging.level], log_writer_format(process->log),
+		log_set_up(log_levels[config->logging.level], log_writer_format(process->log),
 			log_writer_sink, process->log);
 	}
 	return r;
@@ -147,7 +150,7 @@ static int start_access_log(struct process *process, struct error *err)
 {
 	const struct config *config = &process->config;
 
-	if (!config->access_log.enabled || config->access_log.file == NULL) {
+	if (config->access_log.file == NULL) { /* else opened: a reload may switch it on */
 		process->access_log = process->log;
 		return 0;
 	}
@@ -189,18 +192,53 @@ static int open_signals(struct process *process, struct error *err)
 	return process->signal_fd < 0 ? error_set(err, errno, "cannot wait for signals") : 0;
 }
 
+static void load_again(void *context, struct control_loaded *ret_loaded)
+{
+	const struct process *process = context;
+
+	reloading_load(process->setup->path, ret_loaded);
+}
+
+/* The metrics may move: the new address is opened before anything else is changed. */
+static int prepare_reload(void *context, const struct config *next, struct error *err)
+{
+	struct process *process = context;
+
+	return observe_prepare_metrics(
+		process->observe, next->metrics.enabled, &next->metrics.address, err);
+}
+
+static void commit_reload(void *context, const struct config *next)
+{
+	struct process *process = context;
+
+	log_set_level(log_levels[next->logging.level]);
+	observe_commit_metrics(process->observe);
+}
+
+static void abandon_reload(void *context)
+{
+	struct process *process = context;
+
+	observe_abandon_metrics(process->observe);
+}
+
 static int start_control(struct process *process, struct error *err)
 {
 	const struct control_setup setup = {
 		.shm = &process->shm,
 		.store = &process->store,
-		.config = &process->config,
+		.config = process->setup->config,
 		.wake_fd = process->plane.control_fd,
 		.worker_fds = process->plane.wake_fds,
 		.signal_fd = process->signal_fd,
 		.seed = clock_monotonic_ns(),
 		.story = process->setup->inherit ? process->setup->story : NULL,
 		.reopen_logs = reopen_logs,
+		.load = process->setup->path == NULL ? NULL : load_again,
+		.prepare = prepare_reload,
+		.commit = commit_reload,
+		.abandon = abandon_reload,
 		.context = process,
 	};
 
@@ -217,7 +255,7 @@ static int start_observe(struct process *process, struct error *err)
 		.serve_metrics = config->metrics.enabled,
 		.metrics_address = config->metrics.address,
 		.admin_fd = process->admin.fd,
-		.access_rings = config->access_log.enabled ? process->plane.access : NULL,
+		.access_rings = process->plane.access,
 		.access_writer = process->access_log,
 	};
 
@@ -352,7 +390,9 @@ static int open_sockets(struct process *process, struct error *err)
 static void close_sockets(struct process *process)
 {
 	sockets_close(&process->shm);
-	sockets_unlink(&process->config);
+	sockets_unlink(process->reloaded != NULL ? process->reloaded : &process->config);
+	config_free(process->reloaded);
+	process->reloaded = NULL;
 }
 
 static int open_admin(struct process *process, struct error *err)
@@ -410,6 +450,7 @@ static void free_plane(struct process *process)
 
 static void stop_control(struct process *process)
 {
+	process->reloaded = control_take_config(process->control);
 	control_free(process->control);
 }
 

@@ -36,8 +36,8 @@ static int wake_fd_of(const struct worker_setup *common, uint32_t index)
 }
 
 /* `common` is what all workers are given alike. */
-static int make_worker(const struct config *config, const struct worker_setup *common,
-	struct plane *plane, uint32_t index, struct error *err)
+static int make_worker(
+	const struct worker_setup *common, struct plane *plane, uint32_t index, struct error *err)
 {
 	struct worker_setup setup = *common;
 
@@ -49,14 +49,13 @@ static int make_worker(const struct config *config, const struct worker_setup *c
 		return error_set(err, errno, "cannot make worker %u", index);
 	}
 	setup.wake_fd = plane->wake_fds[index];
-	if (config->access_log.enabled) {
-		plane->access[index] = aligned_alloc(CACHE_LINE, sizeof(struct access_ring));
-		if (plane->access[index] == NULL) {
-			return error_set(err, ENOMEM, "cannot make worker %u", index);
-		}
-		access_init(plane->access[index]);
-		setup.access = plane->access[index];
+	/* Also without an access log, which a reload may switch on: untouched it costs nothing. */
+	plane->access[index] = aligned_alloc(CACHE_LINE, sizeof(struct access_ring));
+	if (plane->access[index] == NULL) {
+		return error_set(err, ENOMEM, "cannot make worker %u", index);
 	}
+	access_init(plane->access[index]);
+	setup.access = plane->access[index];
 	return worker_create(&setup, &plane->workers[index], err);
 }
 
@@ -79,9 +78,7 @@ int plane_create(const struct config *config, struct shm *shm, const struct snap
 		.shm = shm,
 		.store = store,
 		.max_sessions = config->server.max_sessions,
-		.access_sample = config->access_log.sample,
 		.inherit = claims != NULL,
-		.connect = {.keepalive_s = (uint32_t)((config->keepalive_ms + 999) / 1000)},
 	};
 	int r = 0;
 
@@ -99,7 +96,7 @@ int plane_create(const struct config *config, struct shm *shm, const struct snap
 			common.orphans = claims->orphans[i];
 			common.orphan_count = claims->orphan_count[i];
 		}
-		r = make_worker(config, &common, &plane, i, err);
+		r = make_worker(&common, &plane, i, err);
 	}
 	if (r < 0) {
 		if (claims == NULL) {

@@ -22,7 +22,7 @@ struct plane {
 	int control_fd;            /* owned: workers wake control through it */
 	int wake_fds[WORKERS_MAX]; /* owned: control wakes a worker */
 	struct worker *workers[WORKERS_MAX];
-	struct access_ring *access[WORKERS_MAX]; /* owned; NULL: no access log */
+	struct access_ring *access[WORKERS_MAX]; /* owned */
 	struct steering steering;                /* owned mapping; without entries: none */
 };
 

@@ -36,6 +36,7 @@ static const uint64_t START_LIMIT_NS = 30 * 1000000000ULL; /* of a successor: el
 
 struct supervisor {
 	const struct config *config; /* borrowed: as it was read */
+	const char *path;            /* borrowed: of its file; NULL: none */
 	struct shm shm;
 	pid_t self;
 	pid_t worker;
@@ -99,6 +100,7 @@ static int serve(struct supervisor *supervisor)
 	const int keep[] = {supervisor->shm.fd};
 	struct lifecycle setup = {
 		.config = supervisor->config,
+		.path = supervisor->path,
 		.shm = &supervisor->shm,
 		.supervisor = supervisor->self,
 		.inherit = supervisor->served,
@@ -372,10 +374,11 @@ static uint64_t notify_interval_ns(void)
 	return strtoull(text, NULL, 10) * 1000 / 2;
 }
 
-int supervisor_run(const struct config *config)
+int supervisor_run(const struct config *config, const char *path)
 {
 	struct supervisor supervisor = {
 		.config = config,
+		.path = path,
 		.self = getpid(),
 		.watchdog_ns = config->server.watchdog_ms * 1000000,
 		.notify_ns = notify_interval_ns(),

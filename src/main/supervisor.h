@@ -15,4 +15,4 @@ struct config;
  * Runs the balancer in a worker process of its own until it is told to stop. Returns an enum
  * exit_code, in both processes. `config` is borrowed.
  */
-int supervisor_run(const struct config *config);
+int supervisor_run(const struct config *config, const char *path);

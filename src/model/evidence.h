@@ -44,10 +44,14 @@ struct evidence_ring {
 
 enum command_kind {
 	COMMAND_CUT_SLOT,       /* reset all sessions of slot `argument` */
+	COMMAND_CUT_IDLE,       /* those of them that have been without a byte for a second */
+	COMMAND_LISTENERS,      /* look at the listening sockets: some are new, some are retired */
+	COMMAND_REVIEW,         /* timeouts have changed: look at the deadlines of all sessions */
 	COMMAND_STOP_ACCEPTING, /* filter new SYNs, serve the queues, close the listeners */
 	COMMAND_CUT_ALL,        /* reset every session: the drain deadline has passed */
 	COMMAND_EXIT,           /* leave the thread; sessions that are left are reset */
 	COMMAND_PARK,           /* leave the thread and all as it is: a successor goes on */
+	COMMAND_KIND_COUNT,
 };
 
 struct command {

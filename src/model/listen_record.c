@@ -5,7 +5,7 @@ void listen_record_open(
 {
 	assert(listen_record_state(record) == LISTEN_FREE);
 	record->fd = fd;
-	record->flags = flags;
+	atomic_store_explicit(&record->flags, flags, memory_order_relaxed);
 	record->cookie = cookie;
 	record->quiet_since_ns = 0;
 	atomic_store_explicit(&record->listener, listener, memory_order_relaxed);

@@ -7,7 +7,7 @@
  *
  * Owner:    of a free record control (or main at the start), which fills it in and stores the
  *           state last; from then on the worker, until it stores LISTEN_FREE again. Control alone
- *           changes `listener`: a reload may give the same address to another name.
+ *           changes `listener` (a reload may give the same address to another name) and `flags`.
  * Order:    on the way in: all fields, then `state` (release). On the way out: LISTEN_CLOSING,
  *           close(), LISTEN_FREE. So a record that is open never names a descriptor that has been
  *           given to somebody else; one that is closing may, and its cookie tells.
@@ -26,14 +26,15 @@ enum listen_state {
 };
 
 enum listen_flag {
-	LISTEN_LOCAL = 1 << 0, /* a UNIX socket, shared with the other workers by dup() */
+	LISTEN_LOCAL = 1 << 0,   /* a UNIX socket, shared with the other workers by dup() */
+	LISTEN_RETIRED = 1 << 1, /* a reload has taken it out: to be emptied and closed */
 };
 
 struct listen_record {
 	_Atomic uint32_t state;    /* enum listen_state; stored last */
 	int32_t fd;                /* never close-on-exec */
 	_Atomic uint32_t listener; /* index of its listener_entry */
-	uint32_t flags;            /* enum listen_flag */
+	_Atomic uint32_t flags;    /* enum listen_flag */
 	uint64_t cookie;           /* SO_COOKIE */
 	uint64_t quiet_since_ns;   /* LISTEN_REFUSING: since when its queue has been empty */
 };
@@ -51,6 +52,11 @@ static inline int listen_record_is_live(const struct listen_record *record)
 	const enum listen_state state = listen_record_state(record);
 
 	return state == LISTEN_OPEN || state == LISTEN_REFUSING;
+}
+
+static inline uint32_t listen_record_flags(const struct listen_record *record)
+{
+	return atomic_load_explicit(&record->flags, memory_order_acquire);
 }
 
 /* Fills in a free record. The descriptor belongs to the table from here on. */

@@ -40,14 +40,14 @@ static void a_number_is_free_when_it_is_in_all_workers(void **state)
 	struct shm *shm = *state;
 
 	assert_int_equal(shm_listen_limit(shm), 0);
-	assert_int_equal(shm_listen_number(shm), 0);
+	assert_int_equal(shm_listen_number(shm, 0), 0);
 	assert_int_equal(shm_listen_limit(shm), 1);
 	listen_record_open(shm_listen_record(shm, 1, 0), 7, 0, 0, 1);
-	assert_int_equal(shm_listen_number(shm), 1);
+	assert_int_equal(shm_listen_number(shm, 0), 1);
 	listen_record_open(shm_listen_record(shm, 0, 1), 8, 0, 0, 1);
-	assert_int_equal(shm_listen_number(shm), 2);
+	assert_int_equal(shm_listen_number(shm, 0), 2);
 	listen_record_set_state(shm_listen_record(shm, 1, 0), LISTEN_FREE);
-	assert_int_equal(shm_listen_number(shm), 0);
+	assert_int_equal(shm_listen_number(shm, 0), 0);
 	assert_int_equal(shm_listen_limit(shm), 3);
 }
 
@@ -56,10 +56,10 @@ static void the_numbers_end(void **state)
 	struct shm *shm = *state;
 
 	for (int i = 0; i < LISTEN_SOCKETS_MAX; i++) {
-		assert_int_equal(shm_listen_number(shm), i);
+		assert_int_equal(shm_listen_number(shm, 0), i);
 		listen_record_open(shm_listen_record(shm, 0, (uint32_t)i), 7, 0, 0, 1);
 	}
-	assert_int_equal(shm_listen_number(shm), -1);
+	assert_int_equal(shm_listen_number(shm, 0), -1);
 }
 
 int main(void)

@@ -279,9 +279,9 @@ static bool is_free_number(const struct shm *shm, uint32_t number)
 	return true;
 }
 
-int shm_listen_number(struct shm *shm)
+int shm_listen_number(struct shm *shm, uint32_t first)
 {
-	for (uint32_t number = 0; number < LISTEN_SOCKETS_MAX; number++) {
+	for (uint32_t number = first; number < LISTEN_SOCKETS_MAX; number++) {
 		if (is_free_number(shm, number)) {
 			if (number >= shm_listen_limit(shm)) {
 				atomic_store_explicit(&shm->header->process.listen_limit,

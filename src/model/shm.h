@@ -227,10 +227,10 @@ uint64_t shm_listener_claims(const struct shm *shm, uint32_t listener);
 uint64_t shm_sessions(const struct shm *shm);
 
 /*
- * The lowest number whose record is free in all workers, or -1. Control (or main) only, which fills
- * them in then.
+ * The lowest number from `first` on whose record is free in all workers, or -1. Control (or main)
+ * only, which fills them in then.
  */
-int shm_listen_number(struct shm *shm);
+int shm_listen_number(struct shm *shm, uint32_t first);
 
 /*
  * The index of the entry of that name (for a slot: of that name in pool `parent`), made new when

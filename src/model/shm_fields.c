@@ -57,6 +57,8 @@ const struct layout_field shm_fields[] = {
 	{ONE(PART_LISTENERS, 2, UNSIGNED, struct listener_entry, identity.parent)},
 	{ONE(PART_LISTENERS, 3, BYTES, struct listener_entry, identity.name)},
 	{ONE(PART_LISTENERS, 4, UNSIGNED, struct listener_entry, open)},
+	{ONE(PART_LISTENERS, 5, UNSIGNED, struct listener_entry, idle_ns)},
+	{ONE(PART_LISTENERS, 6, UNSIGNED, struct listener_entry, half_close_ns)},
 
 	{ONE(PART_POOLS, 1, UNSIGNED, struct pool_entry, identity.used)},
 	{ONE(PART_POOLS, 2, UNSIGNED, struct pool_entry, identity.parent)},
@@ -85,6 +87,8 @@ const struct layout_field shm_fields[] = {
 	{ONE(PART_SLOTS, 19, BYTES, struct slot, configured_address)},
 	{ONE(PART_SLOTS, 20, UNSIGNED, struct slot, place.length)},
 	{ONE(PART_SLOTS, 21, BYTES, struct slot, place.local)},
+	{ONE(PART_SLOTS, 22, UNSIGNED, struct slot, drain_end_ns)},
+	{ONE(PART_SLOTS, 23, UNSIGNED, struct slot, backend_drain_ns)},
 #if RECORD_LAYOUT_ALTERNATE
 	{ONE(PART_SLOTS, FIELD_MARK, UNSIGNED, struct slot, mark), .initial = 78},
 #endif

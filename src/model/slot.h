@@ -134,6 +134,9 @@ struct identity {
 struct listener_entry {
 	struct identity identity;
 	_Atomic uint32_t open; /* whether its sockets are up */
+	/* As last configured: sessions outlive the listener that they came by. 0: off. */
+	counter_t idle_ns;
+	counter_t half_close_ns;
 };
 
 struct pool_entry {
@@ -179,6 +182,12 @@ struct slot {
 	_Atomic uint32_t wants_success; /* whether a worker shall report successes: 0 or 1 */
 	counter_t since_ns;             /* monotonic: when `health` was entered */
 	struct slot_memory memory;
+	/*
+	 * Taken out by an operator or a reload: its sessions are cut then, the idle ones in the last
+	 * tenth of the time that they were given. 0: they may stay for as long as they like.
+	 */
+	counter_t drain_end_ns;
+	counter_t backend_drain_ns; /* as configured; 0: off */
 	/* Control's alone, for a reload and a successor. */
 	uint32_t configured_weight;
 	char configured_address[SLOT_ADDRESS_MAX]; /* canonical */
@@ -191,7 +200,7 @@ struct slot {
 struct listener_counters {
 	_Alignas(CACHE_LINE) counter_t connections; /* accepted */
 	counter_t closed;                           /* active = connections - closed */
-	counter_t claimed;        /* admitted or about to be, where the listener has a limit */
+	counter_t claimed;        /* admitted or about to be: what a limit is held against */
 	counter_t released;       /* of those */
 	counter_t received_bytes; /* read from clients */
 	counter_t sent_bytes;     /* written to clients */

@@ -55,6 +55,7 @@ struct snapshot_pool {
 	const void *schedule; /* what the algorithm prepared; its own type */
 	uint32_t member_count;
 	const struct snapshot_member *members; /* in the order of the configuration */
+	bool leaving; /* no configuration names it; sessions that are being set up go on with it */
 };
 
 struct snapshot_listener {
@@ -62,15 +63,17 @@ struct snapshot_listener {
 	uint32_t pool; /* index of a pool_entry: snapshot_pool() */
 	const char *name;
 	const char *address;      /* as configured */
-	uint64_t idle_ns;         /* 0: off */
-	uint64_t half_close_ns;   /* 0: off */
 	uint32_t max_connections; /* 0: none */
 	uint64_t max_buffered;    /* bytes in each kernel buffer; 0: the kernel's choice */
+	bool leaving;             /* its sockets are being closed; what was queued is served */
 };
 
 struct snapshot {
-	uint64_t version;        /* strictly increasing */
-	uint64_t generation;     /* of the configuration it was built from */
+	uint64_t version;     /* strictly increasing */
+	uint64_t generation;  /* of the configuration it was built from */
+	uint32_t keepalive_s; /* of sockets towards backends; 0: off */
+	bool access_enabled;  /* sessions are logged: this share of them */
+	double access_sample;
 	struct arena *arena;     /* owned; holds the snapshot itself and all it points to */
 	uint32_t listener_limit; /* one more than the highest id; entries may be NULL */
 	uint32_t pool_limit;

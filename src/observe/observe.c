@@ -5,12 +5,14 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "model/rcu.h"
+#include "model/snapshot.h"
 #include "observe/access_log.h"
 #include "observe/api.h"
 #include "observe/http.h"
@@ -32,11 +34,19 @@ struct observe {
 	struct api api;
 	uint32_t server_count;
 	struct http *servers[SERVERS_MAX]; /* owned; for whom, does not matter here */
-	uint16_t port;                     /* of the metrics; 0: none */
-	struct access_log access_log;      /* the thread's; without rings: none */
+	struct http *metrics;              /* borrowed: one of them; NULL: none */
+	_Atomic uint16_t port;             /* of the metrics; 0: none */
+	/* A reload: the first thread prepares, the admin thread takes over and clears `moving`. */
+	bool prepared;
+	struct http *next_metrics; /* owned while prepared or moving; NULL: none any more */
+	bool next_serve;
+	struct address next_address;
+	_Atomic bool moving;
+	struct access_log access_log; /* the thread's; without rings: none */
 	pthread_t thread;
 	int epoll_fd;
-	int leave_fd; /* eventfd: the thread is to end */
+	int wake_fd;         /* eventfd: the thread is to look around, or to end */
+	bool access_enabled; /* the thread's: as the last snapshot said */
 	_Atomic bool leaving;
 };
 
@@ -53,7 +63,7 @@ static int sleep_ms(const struct observe *observe, bool drained)
 	for (uint32_t i = 0; i < observe->server_count; i++) {
 		timeout_ms = sooner(timeout_ms, http_timeout_ms(observe->servers[i]));
 	}
-	if (observe->access_log.rings == NULL) {
+	if (observe->access_log.rings == NULL || (!observe->access_enabled && drained)) {
 		return timeout_ms;
 	}
 	return sooner(timeout_ms, drained ? ACCESS_PERIOD_MS : ACCESS_RETRY_MS);
@@ -74,6 +84,41 @@ static void drain_last(struct observe *observe)
 	}
 }
 
+static void look_at_snapshot(struct observe *observe)
+{
+	const struct snapshot *snapshot = snapshot_current(observe->setup.store);
+	eventfd_t count;
+
+	(void)eventfd_read(observe->wake_fd, &count);
+	observe->access_enabled = snapshot != NULL && snapshot->access_enabled;
+}
+
+/* The old address has served until now; connections to it end here. */
+static void move_metrics(struct observe *observe)
+{
+	struct http *next = observe->next_metrics;
+	struct epoll_event event = {.events = EPOLLIN};
+	uint32_t place = 0;
+
+	while (place < observe->server_count && observe->servers[place] != observe->metrics) {
+		place++;
+	}
+	if (observe->metrics != NULL) {
+		(void)epoll_ctl(observe->epoll_fd, EPOLL_CTL_DEL, http_fd(observe->metrics), NULL);
+		http_free(observe->metrics);
+		observe->server_count--;
+		observe->servers[place] = observe->servers[observe->server_count];
+	}
+	if (next != NULL) {
+		(void)epoll_ctl(observe->epoll_fd, EPOLL_CTL_ADD, http_fd(next), &event);
+		observe->servers[observe->server_count++] = next;
+	}
+	observe->metrics = next;
+	observe->next_metrics = NULL;
+	observe->port = next == NULL ? 0 : http_port(next);
+	atomic_store_explicit(&observe->moving, false, memory_order_release);
+}
+
 static void *run(void *argument)
 {
 	struct observe *observe = argument;
@@ -85,6 +130,10 @@ static void *run(void *argument)
 		rcu_offline();
 		(void)epoll_wait(observe->epoll_fd, &event, 1, sleep_ms(observe, drained));
 		rcu_online();
+		look_at_snapshot(observe);
+		if (atomic_load_explicit(&observe->moving, memory_order_acquire)) {
+			move_metrics(observe);
+		}
 		for (uint32_t i = 0; i < observe->server_count; i++) {
 			http_run(observe->servers[i]);
 		}
@@ -129,7 +178,8 @@ static int open_metrics(struct observe *observe, struct error *err)
 	}
 	r = start_server(observe, &setup, err);
 	if (r == 0) {
-		observe->port = http_port(observe->servers[0]);
+		observe->metrics = observe->servers[0];
+		observe->port = http_port(observe->metrics);
 	}
 	return r;
 }
@@ -154,12 +204,13 @@ static int open_admin(struct observe *observe, struct error *err)
 
 static void release(struct observe *observe)
 {
+	http_free(observe->next_metrics);
 	while (observe->server_count > 0) {
 		observe->server_count--;
 		http_free(observe->servers[observe->server_count]);
 	}
-	if (observe->leave_fd >= 0) {
-		(void)close(observe->leave_fd);
+	if (observe->wake_fd >= 0) {
+		(void)close(observe->wake_fd);
 	}
 	if (observe->epoll_fd >= 0) {
 		(void)close(observe->epoll_fd);
@@ -196,10 +247,9 @@ int observe_start(
 		.rings = setup->access_rings,
 		.writer = setup->access_writer,
 	};
-	observe->leave_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	observe->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	observe->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (observe->leave_fd < 0 || observe->epoll_fd < 0 ||
-		watch(observe, observe->leave_fd) < 0) {
+	if (observe->wake_fd < 0 || observe->epoll_fd < 0 || watch(observe, observe->wake_fd) < 0) {
 		r = error_set(err, errno, "cannot start the admin thread");
 		goto fail_release;
 	}
@@ -220,6 +270,79 @@ fail_release:
 	return r;
 }
 
+void observe_wake(struct observe *observe)
+{
+	if (observe != NULL) {
+		(void)eventfd_write(observe->wake_fd, 1);
+	}
+}
+
+static bool same_place(const struct observe_setup *setup, bool serve, const struct address *address)
+{
+	char now[ADDRESS_HOST_MAX + 8];
+	char next[ADDRESS_HOST_MAX + 8];
+
+	if (setup->serve_metrics != serve) {
+		return false;
+	}
+	return !serve ||
+		strcmp(address_text(&setup->metrics_address, now), address_text(address, next)) ==
+		0;
+}
+
+int observe_prepare_metrics(
+	struct observe *observe, bool serve, const struct address *address, struct error *err)
+{
+	int r = 0;
+
+	if (observe == NULL || same_place(&observe->setup, serve, address)) {
+		return 0;
+	}
+	/* The admin thread has not taken over what the last reload has brought. */
+	if (atomic_load_explicit(&observe->moving, memory_order_acquire)) {
+		return error_say(err, EBUSY, "metrics: the address is being changed");
+	}
+	observe->next_metrics = NULL;
+	if (serve) {
+		const struct http_setup setup = {
+			.name = "metrics",
+			.address = *address,
+			.site = {.table_count = 1, .tables = {pages_routes(&observe->pages)}},
+		};
+
+		r = http_create(&setup, &observe->next_metrics, err);
+	}
+	if (r == 0) {
+		observe->prepared = true;
+		observe->next_serve = serve;
+		observe->next_address = *address;
+	}
+	return r;
+}
+
+void observe_commit_metrics(struct observe *observe)
+{
+	if (observe == NULL) {
+		return;
+	}
+	if (observe->prepared) {
+		observe->prepared = false;
+		observe->setup.serve_metrics = observe->next_serve;
+		observe->setup.metrics_address = observe->next_address;
+		atomic_store_explicit(&observe->moving, true, memory_order_release);
+	}
+	observe_wake(observe); /* also for what the snapshot says of the access log */
+}
+
+void observe_abandon_metrics(struct observe *observe)
+{
+	if (observe != NULL && observe->prepared) {
+		observe->prepared = false;
+		http_free(observe->next_metrics);
+		observe->next_metrics = NULL;
+	}
+}
+
 uint16_t observe_port(const struct observe *observe)
 {
 	return observe->port;
@@ -231,7 +354,7 @@ void observe_stop(struct observe *observe)
 		return;
 	}
 	atomic_store_explicit(&observe->leaving, true, memory_order_release);
-	(void)eventfd_write(observe->leave_fd, 1);
+	(void)eventfd_write(observe->wake_fd, 1);
 	(void)pthread_join(observe->thread, NULL);
 	release(observe);
 }

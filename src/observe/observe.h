@@ -38,7 +38,11 @@ struct observe_setup {
 	 */
 	int admin_fd;
 
-	/* Of each worker, shm->workers of them; NULL: no access log. The array is borrowed too. */
+	/*
+	 * Of each worker, shm->workers of them; NULL: never an access log. The array is borrowed
+	 * too. While the snapshot says that there is none, they are looked at only when something
+	 * else wakes the thread.
+	 */
 	struct access_ring *const *access_rings;
 	struct log_writer *access_writer; /* borrowed: where the lines go; may be the log's own */
 };
@@ -50,6 +54,19 @@ struct observe_setup {
  */
 int observe_start(
 	const struct observe_setup *setup, struct observe **ret_observe, struct error *err);
+
+/* The snapshot may say otherwise than before whether there is an access log. NULL is allowed. */
+void observe_wake(struct observe *observe);
+
+/*
+ * A reload: the metrics are served at another address, or not any more, or from now on. What can
+ * fail is done first, by the first of the three; then one of the others follows. Nothing is done
+ * where nothing changes. All allow NULL.
+ */
+int observe_prepare_metrics(
+	struct observe *observe, bool serve, const struct address *address, struct error *err);
+void observe_commit_metrics(struct observe *observe);
+void observe_abandon_metrics(struct observe *observe);
 
 /* The port that is served, in host byte order: for an address with port 0. 0: none. */
 uint16_t observe_port(const struct observe *observe);

@@ -12,7 +12,9 @@ static bool listeners_are_open(const struct shm *shm, const struct snapshot *sna
 	bool any = false;
 
 	for (uint32_t i = 0; i < snapshot->listener_limit; i++) {
-		if (snapshot_listener(snapshot, i) == NULL) {
+		const struct snapshot_listener *listener = snapshot_listener(snapshot, i);
+
+		if (listener == NULL || listener->leaving) {
 			continue;
 		}
 		if (atomic_load_explicit(&shm->listeners[i].open, memory_order_acquire) == 0) {
@@ -28,8 +30,9 @@ static bool backend_is_usable(const struct snapshot *snapshot)
 {
 	for (uint32_t i = 0; i < snapshot->listener_limit; i++) {
 		const struct snapshot_listener *listener = snapshot_listener(snapshot, i);
-		const struct snapshot_pool *pool =
-			listener == NULL ? NULL : snapshot_pool(snapshot, listener->pool);
+		const struct snapshot_pool *pool = listener == NULL || listener->leaving
+			? NULL
+			: snapshot_pool(snapshot, listener->pool);
 
 		if (pool != NULL && pool->backend_count > 0 && !pool->fallback) {
 			return true;

@@ -192,6 +192,54 @@ fail_close:
 	return r;
 }
 
+/* Back to the kernel's choice: its default size, and no lock that keeps it from growing. */
+static int free_buffers(int fd, int family)
+{
+	const int fresh = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int received = 0;
+	int sent = 0;
+	socklen_t length = sizeof received;
+	int r = 0;
+
+	if (fresh < 0) {
+		return -errno;
+	}
+	if (getsockopt(fresh, SOL_SOCKET, SO_RCVBUF, &received, &length) < 0 ||
+		getsockopt(fresh, SOL_SOCKET, SO_SNDBUF, &sent, &length) < 0) {
+		r = -errno;
+	}
+	(void)close(fresh);
+	if (r == 0) {
+		r = set_number(fd, SOL_SOCKET, SO_RCVBUF, received / 2);
+	}
+	if (r == 0) {
+		r = set_number(fd, SOL_SOCKET, SO_SNDBUF, sent / 2);
+	}
+	return r == 0 ? set_number(fd, SOL_SOCKET, SO_BUF_LOCK, 0) : r;
+}
+
+int socket_adjust(int fd, const struct listen_spec *spec)
+{
+	const int family = spec->address.generic.sa_family;
+	const char *path = spec->address.local.sun_path;
+	int r = spec->max_buffered == 0 ? free_buffers(fd, family)
+					: set_buffers(fd, spec->max_buffered);
+
+	if (r == 0 && listen(fd, spec->backlog) < 0) {
+		r = -errno;
+	}
+	if (r < 0) {
+		return r;
+	}
+	if (family == AF_UNIX) {
+		return path[0] == '\0' || chmod(path, spec->mode) == 0 ? 0 : -errno;
+	}
+	if (spec->keepalive_s == 0) {
+		return set_number(fd, SOL_SOCKET, SO_KEEPALIVE, 0);
+	}
+	return set_keepalive(fd, spec->keepalive_s);
+}
+
 int socket_prove_free(const struct listen_spec *spec, struct error *err)
 {
 	struct listen_spec alone = *spec;

@@ -40,6 +40,12 @@ struct connect_spec {
 int socket_listen(const struct listen_spec *spec, int *ret_fd, struct error *err);
 
 /*
+ * Gives an open listening socket other values of backlog, keepalive, buffers and mode. What it has
+ * accepted already keeps its own. Returns 0 or a negative errno with part of it done.
+ */
+int socket_adjust(int fd, const struct listen_spec *spec);
+
+/*
  * Whether nobody listens on the address yet: binds without SO_REUSEPORT and closes again. Returns
  * 0 or a negative errno with `err` filled in. UNIX sockets are always 0 here.
  */
