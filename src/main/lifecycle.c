@@ -500,14 +500,25 @@ static _Noreturn void leave_hung(struct process *process)
 	_exit(EXIT_CODE_DONE);
 }
 
+void lifecycle_hold_signals(sigset_t *mask)
+{
+	(void)sigaddset(mask, SIGHUP);
+	(void)sigaddset(mask, SIGUSR1);
+	(void)sigaddset(mask, SIGUSR2);
+}
+
 int lifecycle_run(const struct lifecycle *setup)
 {
 	struct process process = {
 		.setup = setup, .config = *setup->config, .signal_fd = -1, .admin = {.fd = -1}};
 	struct error err = {.code = 0};
 	size_t started = 0;
+	sigset_t mask;
 	int r = 0;
 
+	(void)sigemptyset(&mask);
+	lifecycle_hold_signals(&mask);
+	(void)pthread_sigmask(SIG_BLOCK, &mask, NULL);
 	(void)lifecycle_settle(&process.config);
 	if (setup->shm != NULL) {
 		/* What the memory was made for holds, also if the machine has changed since. */

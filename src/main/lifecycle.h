@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -31,6 +32,9 @@ struct lifecycle {
  * limit of descriptors, which is raised. Returns that limit.
  */
 uint64_t lifecycle_settle(struct config *config);
+
+/* Adds the signals that must wait until the process can answer them, and that would kill it. */
+void lifecycle_hold_signals(sigset_t *mask);
 
 /*
  * Runs the balancer until it is told to stop. Returns an enum exit_code; what went wrong has

@@ -66,7 +66,11 @@ static bool begin_child(struct supervisor *supervisor)
 	if (supervisor->has_oom_score) {
 		process_set_oom_score(supervisor->oom_score);
 	}
-	(void)sigprocmask(SIG_SETMASK, &supervisor->before, NULL);
+	sigset_t mask = supervisor->before;
+
+	/* A reload that is asked for before we can is done once we can. */
+	lifecycle_hold_signals(&mask);
+	(void)sigprocmask(SIG_SETMASK, &mask, NULL);
 	return process_die_with_parent(supervisor->self);
 }
 
