@@ -39,6 +39,9 @@ check: build
 	meson test -C build --no-rebuild --print-errorlogs
 
 check-system: build
+	@test -f build-alternate/build.ninja || \
+		meson setup build-alternate -Drecord_layout=alternate
+	ninja -C build-alternate src/main/loble
 	LOBLE=$(CURDIR)/build/src/main/loble $(PYTEST)
 
 build-clang/build.ninja:

@@ -98,7 +98,7 @@ system_tests() { # DIRECTORY NAME [pytest option]...
     local directory=$1 name=$2
     shift 2
     rm -f "$logs/$name.xml"
-    LOBLE=$(binary_of "$directory") /usr/bin/python3 -m pytest tests/system -p no:cacheprovider \
+    LOBLE=$(binary_of "$directory") LOBLE_ALTERNATE=$(binary_of build-alternate) /usr/bin/python3 -m pytest tests/system -p no:cacheprovider \
         -n "$jobs" --durations 10 -ra --junitxml "$logs/$name.xml" "$@"
 }
 
@@ -150,6 +150,11 @@ if step build-gcc - env CC=gcc CXX=g++ bash -c '. scripts/lib.sh; setup_build bu
     normal) step sim build/meson-logs/sim.json simulate 1000000 ;;
     all) step sim build/meson-logs/sim.json simulate 20000000 ;;
     esac
+    # The other side of an upgrade between two record versions.
+    if step build-alternate - build build-alternate -Drecord_layout=alternate; then
+        step unit-alternate build-alternate/meson-logs/unit.json \
+            meson_tests build-alternate unit --suite model
+    fi
     case $mode in
     quick) step system-short "$logs/short.xml" system_tests build short -m asan ;;
     normal) step system "$logs/system.xml" system_tests build system ;;

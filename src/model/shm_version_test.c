@@ -43,8 +43,9 @@ static void for_each_element(const struct layout *layout, const struct layout_fi
 {
 	const struct layout_part *part = layout_part(layout, field->part);
 	const uint64_t entries = (uint64_t)part->groups * part->entries;
+	const uint64_t step = entries > (uint64_t)RECORDS * WORKERS ? 61 : 1;
 
-	for (uint64_t e = 0; e<entries; e += entries> RECORDS * WORKERS ? 61 : 1) {
+	for (uint64_t e = 0; e < entries; e += step) {
 		for (uint32_t k = 0; k < field->count; k++) {
 			visit_element(part->offset + e * part->stride + field->offset +
 					(uint64_t)k * field->stride,
