@@ -8,6 +8,7 @@
 #   make fuzz T=toml     60 s of one fuzz target, from the corpus in the tree
 #   make sim SEED=7      replays one simulated run; without a seed, new ones for a minute
 #   make cover           line coverage by file; fails under 90 %
+#   make soak            the long proof that nothing is dropped: half an hour
 #   make bench           beside other proxies, an hour or so; QUICK=1: 3 minutes; see bench/README.md
 #   make ci              all that a merge runs
 #   make install         to PREFIX (/usr/local), below DESTDIR
@@ -26,7 +27,7 @@ REPORTS = ASAN_OPTIONS=detect_stack_use_after_return=1 \
 	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/sanitizers/lsan.supp:print_suppressions=0 \
 	TSAN_OPTIONS=suppressions=$(CURDIR)/tests/sanitizers/tsan.supp:print_suppressions=0
 
-.PHONY: build check check-system lint format asan tsan fuzz sim cover bench ci install clean
+.PHONY: build check check-system lint format asan tsan fuzz sim soak cover bench ci install clean
 
 build: build/build.ninja
 	ninja -C build
@@ -70,6 +71,9 @@ sim: build
 	@if [ -n "$(SEED)" ]; then SEED=$(SEED) build/tests/sim/health_sim; else \
 		end=$$(($$(date +%s) + 60)); \
 		while [ $$(date +%s) -lt $$end ]; do build/tests/sim/health_sim || exit 1; done; fi
+
+soak:
+	scripts/soak.sh
 
 cover:
 	scripts/cover.sh

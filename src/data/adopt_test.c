@@ -266,7 +266,7 @@ static void a_second_death_in_the_adoption_loses_nothing(void **state)
 	line.rig.shm.chunks[0].length = 7;
 	line.rig.shm.worker_states[0].chunks_used = 1;
 	record_of(&line)->chunk[SIDE_CLIENT] = 0;
-	record_of(&line)->attempts = 1;
+	record_of(&line)->attempts = 3;
 	rig_succeed(&line.rig);
 	rig_read(line.backend, text, 10);
 	assert_memory_equal(text, "0123456789", 10);
@@ -358,7 +358,7 @@ static void a_session_that_kills_is_not_adopted_again(void **state)
 	(void)state;
 	line_open(&line, &plain);
 	rig_die(&line.rig);
-	record_of(&line)->attempts = 2;
+	record_of(&line)->attempts = 4;
 	rig_succeed(&line.rig);
 	rig_expect_reset(line.client);
 	rig_expect_reset(line.backend);

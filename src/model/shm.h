@@ -78,7 +78,7 @@ enum continued_from {
 enum lost_reason {
 	LOST_DAMAGED,    /* its record contradicts itself, another one, or the kernel */
 	LOST_UNPROVABLE, /* consumed is not sent plus held */
-	LOST_REPEATED,   /* to take it over has ended two worker processes */
+	LOST_REPEATED,   /* to take it over has ended several worker processes */
 	LOST_REASON_COUNT,
 };
 

@@ -21,6 +21,7 @@ enum {
 	TAG_LISTENER = 0x40000000,
 	TAG_SIGNAL = 0x7fffffff,
 	TICK_MS = 500,
+	SLOW_BUFFER_BYTES = 32 * 1024, /* so that others hold the bytes back */
 };
 
 struct backend {
@@ -121,9 +122,12 @@ static bool introduce(struct backend *backend, struct peer *peer)
 	peer->in.key = pattern_key(peer->session, DIRECTION_UP);
 	peer->out.key = pattern_key(peer->session, DIRECTION_DOWN);
 	peer->send = (struct pace){.bytes = hello.burst, .every_ms = hello.every_ms};
-	if (!hurried(backend)) {
+	if (!hurried(backend) && hello.read_bytes > 0) {
+		const int bytes = SLOW_BUFFER_BYTES;
+
 		peer->read =
 			(struct pace){.bytes = hello.read_bytes, .every_ms = hello.read_every_ms};
+		(void)setsockopt(peer->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
 	}
 	peer->limit = hello.limit;
 	if (hello.hold_ms > 0) {

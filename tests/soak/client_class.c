@@ -3,6 +3,10 @@
 #include <string.h>
 
 enum {
+	/* Faster sent than read, so that something is held back all the time. */
+	SLOW_BURST_BYTES = 128 * 1024,
+	SLOW_BURST_MS = 30,
+	SLOW_READ_BYTES = 6000,
 	SLOW_READ_MS = 40,
 	TRICKLE_BYTES = 3000,
 	TRICKLE_MS = 50,
@@ -18,12 +22,12 @@ bool client_class_asks(enum session_class class)
 
 static bool bulk_up(enum session_class class)
 {
-	return class == CLASS_BULK_UP || class == CLASS_BULK_BOTH || class == CLASS_SLOW_BACKEND;
+	return class == CLASS_BULK_UP || class == CLASS_BULK_BOTH;
 }
 
 static bool bulk_down(enum session_class class)
 {
-	return class == CLASS_BULK_DOWN || class == CLASS_BULK_BOTH || class == CLASS_SLOW_CLIENT;
+	return class == CLASS_BULK_DOWN || class == CLASS_BULK_BOTH;
 }
 
 /* What the backend is told. */
@@ -37,8 +41,12 @@ static struct hello hello_of(
 		hello.burst = setup->burst;
 		hello.every_ms = setup->every_ms;
 	}
+	if (class == CLASS_SLOW_CLIENT) {
+		hello.burst = SLOW_BURST_BYTES;
+		hello.every_ms = SLOW_BURST_MS;
+	}
 	if (class == CLASS_SLOW_BACKEND) {
-		hello.read_bytes = setup->burst / 8 + 1;
+		hello.read_bytes = SLOW_READ_BYTES;
 		hello.read_every_ms = SLOW_READ_MS;
 	}
 	if (class == CLASS_HALF_UP || class == CLASS_ABORTED) {
@@ -62,6 +70,9 @@ static struct pace pace_of(const struct client_setup *setup, const struct peer *
 	if (bulk_up(class)) {
 		return (struct pace){.bytes = setup->burst, .every_ms = setup->every_ms};
 	}
+	if (class == CLASS_SLOW_BACKEND) {
+		return (struct pace){.bytes = SLOW_BURST_BYTES, .every_ms = SLOW_BURST_MS};
+	}
 	if (class == CLASS_HALF_DOWN || class == CLASS_ABORT) {
 		return (struct pace){.bytes = TRICKLE_BYTES, .every_ms = TRICKLE_MS};
 	}
@@ -81,7 +92,7 @@ void client_class_begin(struct stage *stage, const struct client_setup *setup, s
 	peer->out.key = pattern_key(peer->session, DIRECTION_UP);
 	memcpy(peer->out.prefix, &hello, sizeof hello);
 	if (class == CLASS_SLOW_CLIENT) {
-		peer->read = (struct pace){.bytes = setup->burst / 8 + 1, .every_ms = SLOW_READ_MS};
+		peer->read = (struct pace){.bytes = SLOW_READ_BYTES, .every_ms = SLOW_READ_MS};
 	}
 }
 
@@ -254,7 +265,8 @@ bool client_class_waits(const struct peer *peer, uint64_t *ret_since_ns)
 	if (peer->ended) {
 		return false;
 	}
-	if (bulk_down(class) || class == CLASS_HALF_UP || class == CLASS_ABORTED) {
+	if (bulk_down(class) || class == CLASS_SLOW_CLIENT || class == CLASS_HALF_UP ||
+		class == CLASS_ABORTED) {
 		*ret_since_ns = peer->moved_ns;
 		return true;
 	}

@@ -258,4 +258,3 @@ def upgrade(loble, deadline=None):
             return False
     until(done, lambda: f"the upgrade; log:\n{loble.log}", deadline, every=0.002)
     return time.monotonic() - start
-
