@@ -157,6 +157,9 @@ static void dispatch(struct control *control, const struct epoll_event *event, u
 	case SOURCE_RESOLVER:
 		control_on_answers(control, now_ns);
 		break;
+	case SOURCE_REQUEST:
+		control_on_requests(control);
+		break;
 	case SOURCE_RELOAD: /* reload_step() looks at it, in each turn */
 		break;
 	case SOURCE_PROBE:
@@ -228,6 +231,10 @@ static int open_loop(struct control *control, struct error *err)
 	r = control_watch(control, control->setup.wake_fd, SOURCE_WAKE);
 	if (r == 0) {
 		r = control_watch(control, control->setup.signal_fd, SOURCE_SIGNAL);
+	}
+	if (r == 0 && control->setup.requests != NULL) {
+		r = control_watch(
+			control, request_box_control_fd(control->setup.requests), SOURCE_REQUEST);
 	}
 	if (r == 0) {
 		r = reload_init(&control->reload, control);

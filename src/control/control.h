@@ -16,6 +16,7 @@ struct access_ring;
 struct config;
 struct control;
 struct error;
+struct request_box;
 struct shm;
 struct snapshot_store;
 
@@ -33,9 +34,10 @@ struct control_setup {
 	struct shm *shm;
 	struct snapshot_store *store;
 	const struct config *config;
-	int wake_fd;           /* eventfd: workers write to it after they have reported */
-	const int *worker_fds; /* eventfd of each worker: written after a command */
-	int signal_fd;         /* signalfd of SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 */
+	int wake_fd;                  /* eventfd: workers write to it after they have reported */
+	const int *worker_fds;        /* eventfd of each worker: written after a command */
+	struct request_box *requests; /* of the admin thread; NULL: none */
+	int signal_fd;                /* signalfd of SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 */
 	uint64_t seed;
 	const char *story;                  /* why a predecessor has died; NULL: there was none */
 	void (*reopen_logs)(void *context); /* SIGUSR1 */

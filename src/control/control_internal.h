@@ -13,6 +13,7 @@
 #include "control/roster.h"
 #include "control/stop.h"
 #include "model/event.h"
+#include "model/request.h"
 
 enum control_source {
 	SOURCE_WAKE,
@@ -20,6 +21,7 @@ enum control_source {
 	SOURCE_RESOLVER,
 	SOURCE_PROBE,
 	SOURCE_RELOAD,
+	SOURCE_REQUEST,
 };
 
 struct control {
@@ -40,10 +42,15 @@ struct control {
 	uint64_t drain_look_ns; /* when to look again at the sessions of draining backends */
 	bool outbox_waits;      /* a worker's ring was full */
 	bool failed_snapshot;   /* there was no memory for one: try again */
+	uint32_t waiting_count; /* requests to be answered when the reload is over */
+	struct request waiting[REQUESTS_MAX];
 };
 
 /* Has the descriptor named in events. Returns 0 or a negative errno. */
 int control_watch(struct control *control, int fd, enum control_source source);
+
+/* Carries out what the admin thread asks for. */
+void control_on_requests(struct control *control);
 
 /* A roster for the configuration, on the shared memory as it is; not in force yet. */
 int control_make_roster(struct control *control, const struct config *config,

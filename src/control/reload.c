@@ -87,20 +87,21 @@ static void record(struct control *control, enum event_kind kind, const char *de
 	event_record(&control->events, &event);
 }
 
-static void finish(struct control *control, bool applied, const char *text)
+/* The text may be a part of what was loaded. */
+static void finish(struct control *control, enum reload_outcome outcome, const char *text)
 {
 	struct reload *reload = &control->reload;
 	reload_on_done *on_done = reload->on_done;
 
+	note_result(control, outcome == RELOAD_APPLIED);
+	if (on_done != NULL && !reload->again) {
+		reload->on_done = NULL;
+		on_done(reload->on_done_context, outcome, text);
+	}
 	lookup_done(&reload->lookup);
 	drop_loaded(&reload->loaded);
 	kept_done(&reload->next_kept);
 	reload->stage = RELOAD_IDLE;
-	note_result(control, applied);
-	if (on_done != NULL && !reload->again) {
-		reload->on_done = NULL;
-		on_done(reload->on_done_context, applied, text);
-	}
 	if (reload->again) {
 		reload->again = false;
 		reload_request(control, reload->again_cause);
@@ -121,7 +122,7 @@ static void log_problems(const char *lines)
 static void refuse(struct control *control, const char *text)
 {
 	record(control, EVENT_CONFIG_REFUSED, text);
-	finish(control, false, text);
+	finish(control, RELOAD_REFUSED, text);
 }
 
 static void refuse_problems(struct control *control)
@@ -132,7 +133,7 @@ static void refuse_problems(struct control *control)
 
 	log_problems(loaded->problem_lines);
 	record(control, EVENT_CONFIG_REFUSED, *first != '\0' ? first : all);
-	finish(control, false, all);
+	finish(control, RELOAD_INVALID, all);
 }
 
 /* ------------------------------------------------------------------ LOADING */
@@ -319,7 +320,7 @@ static void finish_sockets(struct control *control)
 	reload->before_owned = NULL;
 	difference_text(&reload->difference, text, sizeof text);
 	record(control, EVENT_CONFIG_LOADED, text);
-	finish(control, true, text);
+	finish(control, RELOAD_APPLIED, text);
 }
 
 static void take_configuration(struct control *control)

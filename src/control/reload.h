@@ -37,8 +37,14 @@ enum reload_stage {
 	RELOAD_PUBLISHING, /* there was no memory for the snapshot: the sockets wait for it */
 };
 
+enum reload_outcome {
+	RELOAD_APPLIED,
+	RELOAD_INVALID, /* the configuration has mistakes: the text names them */
+	RELOAD_REFUSED, /* it cannot be had here and now */
+};
+
 /* What became of it, for whoever asked; `text` is for people, of one line or more. */
-typedef void reload_on_done(void *context, bool applied, const char *text);
+typedef void reload_on_done(void *context, enum reload_outcome outcome, const char *text);
 
 struct reload {
 	enum reload_stage stage;

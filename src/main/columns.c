@@ -44,6 +44,25 @@ char *columns_escape(const char *text)
 	return copy;
 }
 
+bool columns_print_lines(const char *text, FILE *file)
+{
+	while (*text != '\0') {
+		const size_t length = strcspn(text, "\n");
+		char *line = strndup(text, length);
+		char *escaped = line == NULL ? NULL : columns_escape(line);
+
+		free(line);
+		if (escaped == NULL) {
+			return false;
+		}
+		(void)fprintf(file, "%s\n", escaped);
+		free(escaped);
+		text += length;
+		text += *text == '\n' ? 1 : 0;
+	}
+	return true;
+}
+
 /* In characters; the text is valid UTF-8. */
 static size_t width_of(const char *text)
 {

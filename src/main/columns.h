@@ -35,5 +35,8 @@ void columns_format(struct columns *columns, const char *format, ...)
 /* Prints all whole rows and frees everything. Returns false when there was no memory for it. */
 bool columns_end(struct columns *columns, FILE *file);
 
+/* Prints text of several lines, escaped. Returns false when there was no memory for it. */
+bool columns_print_lines(const char *text, FILE *file);
+
 /* A copy with control characters and what is no UTF-8 as \xNN, to be freed; NULL: no memory. */
 char *columns_escape(const char *text);

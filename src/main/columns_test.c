@@ -65,6 +65,20 @@ static void nothing_from_outside_controls_the_terminal(void **state)
 	free(text);
 }
 
+static void lines_stay_lines(void **state)
+{
+	char *text = NULL;
+	size_t length;
+	FILE *file = open_memstream(&text, &length);
+
+	(void)state;
+	assert_non_null(file);
+	assert_true(columns_print_lines("a:1: error\n  x\x1b\n\n  ^", file));
+	assert_int_equal(fclose(file), 0);
+	assert_string_equal(text, "a:1: error\n  x\\x1b\n\n  ^\n");
+	free(text);
+}
+
 static void a_row_that_is_not_whole_is_not_printed(void **state)
 {
 	struct columns columns;
@@ -87,6 +101,7 @@ int main(void)
 		cmocka_unit_test(columns_are_as_wide_as_what_is_in_them),
 		cmocka_unit_test(width_is_counted_in_characters),
 		cmocka_unit_test(nothing_from_outside_controls_the_terminal),
+		cmocka_unit_test(lines_stay_lines),
 		cmocka_unit_test(a_row_that_is_not_whole_is_not_printed),
 	};
 

@@ -127,6 +127,7 @@ static int make_target(
 		{CTL_BACKEND, "backend", options->backend_count > 0 ? options->backends[0] : NULL},
 		{CTL_LISTENER, "listener", options->listener},
 		{CTL_LIMIT, "limit", options->limit},
+		{CTL_WAIT, "wait", options->wait ? "true" : NULL},
 	};
 
 	(void)snprintf(target, TARGET_MAX, "%s", row->path);
@@ -184,30 +185,41 @@ static int show_error(const struct ctl_answer *answer, const json_t *json)
 {
 	const char *text = json_string_value(json_object_get(json, "error"));
 
-	complain("", text == NULL ? "the balancer refuses" : text, "");
+	if (text != NULL && strchr(text, '\n') != NULL) {
+		(void)columns_print_lines(text, stderr);
+	} else {
+		complain("", text == NULL ? "the balancer refuses" : text, "");
+	}
 	return code_of_status(answer->status);
 }
 
-static int show(
+static int print(const struct ctl_row *row, const json_t *json)
+{
+	if (!row->print(json, stdout)) {
+		(void)fputs("loble: out of memory\n", stderr);
+		return EXIT_CODE_LIMIT;
+	}
+	return EXIT_CODE_DONE;
+}
+
+static int conclude(
 	const struct ctl_row *row, const struct options *options, const struct ctl_answer *answer)
 {
 	json_error_t mistake;
-	json_t *json;
+	json_t *json = json_loadb(answer->body, answer->length, 0, &mistake);
 	int code = code_of_status(answer->status);
 
-	if (options->json && code == EXIT_CODE_DONE) {
-		(void)fwrite(answer->body, 1, answer->length, stdout);
-		return code;
-	}
-	json = json_loadb(answer->body, answer->length, 0, &mistake);
 	if (code != EXIT_CODE_DONE) {
 		code = show_error(answer, json);
 	} else if (json == NULL) {
 		complain("the answer is no JSON: ", mistake.text, "");
 		code = EXIT_CODE_UNAVAILABLE;
-	} else if (!row->print(json, stdout)) {
-		(void)fputs("loble: out of memory\n", stderr);
-		code = EXIT_CODE_LIMIT;
+	} else {
+		if (options->json) {
+			(void)fwrite(answer->body, 1, answer->length, stdout);
+		} else {
+			code = print(row, json);
+		}
 	}
 	json_decref(json);
 	return code;
@@ -238,7 +250,7 @@ int command_ctl(const struct options *options)
 		.socket = options->socket,
 		.method = row->method,
 		.target = target,
-		.timeout_ms = row->timeout_ms,
+		.timeout_ms = options->wait ? row->wait_timeout_ms : row->timeout_ms,
 	};
 	if (request.socket == NULL) {
 		request.socket = choose_socket(&found, &code);
@@ -250,7 +262,7 @@ int command_ctl(const struct options *options)
 		complain("", err.text, "");
 		return code_of_error(err.code);
 	}
-	code = show(row, options, &answer);
+	code = conclude(row, options, &answer);
 	ctl_answer_done(&answer);
 	return code;
 }

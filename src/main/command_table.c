@@ -208,6 +208,13 @@ static const char *set_json(struct options *options, const char *value)
 	return NULL;
 }
 
+static const char *set_wait(struct options *options, const char *value)
+{
+	(void)value;
+	options->wait = true;
+	return NULL;
+}
+
 static const char *set_pool(struct options *options, const char *value)
 {
 	return set_word(&options->pool, value);
@@ -266,6 +273,8 @@ const struct option_row option_table[OPTION_COUNT] = {
 	{"socket", 0, "PATH", FOR_CTL, NULL, "the admin socket; needed where several are live",
 		set_socket},
 	{"json", 0, NULL, FOR_CTL | FOR_DOCTOR, NULL, "the answer as JSON", set_json},
+	{"wait", 0, NULL, FOR_CTL, NULL, "until it is done; the exit status says how it went",
+		set_wait},
 	{"pool", 0, "NAME", FOR_CTL, NULL, "only of this pool", set_pool},
 	{"backend", 0, "NAME", FOR_CTL, NULL, "only of this backend, NAME or POOL/NAME",
 		set_wanted_backend},

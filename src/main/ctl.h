@@ -18,6 +18,7 @@ enum ctl_option {
 	CTL_BACKEND = 1 << 1,
 	CTL_LISTENER = 1 << 2,
 	CTL_LIMIT = 1 << 3,
+	CTL_WAIT = 1 << 4,
 };
 
 struct ctl_row {
@@ -30,6 +31,7 @@ struct ctl_row {
 	int timeout_ms; /* without a byte of the answer */
 	/* Shows the answer to people. Returns false when there was no memory for it. */
 	bool (*print)(const json_t *answer, FILE *file);
+	int wait_timeout_ms; /* with --wait: of the answer */
 };
 
 extern const struct ctl_row ctl_table[];
@@ -45,3 +47,4 @@ void ctl_print_commands(FILE *file);
 bool ctl_print_status(const json_t *answer, FILE *file);
 bool ctl_print_backends(const json_t *answer, FILE *file);
 bool ctl_print_sessions(const json_t *answer, FILE *file);
+bool ctl_print_accepted(const json_t *answer, FILE *file);

@@ -233,3 +233,15 @@ bool ctl_print_sessions(const json_t *answer, FILE *file)
 	(void)fprintf(file, "%lld shown of %lld\n", shown, all);
 	return whole;
 }
+
+bool ctl_print_accepted(const json_t *answer, FILE *file)
+{
+	const char *message = text_of(answer, "message");
+
+	if (!is_true(answer, "done")) {
+		(void)fputs("accepted\n", file);
+		return true;
+	}
+	(void)fputs("done\n", file);
+	return *message == '\0' || columns_print_lines(message, file);
+}

@@ -3,7 +3,7 @@
 #include "base/array.h"
 #include "main/ctl.h"
 
-enum { READ_TIMEOUT_MS = 10000, LEFT_COLUMN = 60 };
+enum { READ_TIMEOUT_MS = 10000, RELOAD_TIMEOUT_MS = 150000, LEFT_COLUMN = 60 };
 
 const struct ctl_row ctl_table[] = {
 	{
@@ -34,6 +34,17 @@ const struct ctl_row ctl_table[] = {
 		.path = "/v1/sessions",
 		.timeout_ms = READ_TIMEOUT_MS,
 		.print = ctl_print_sessions,
+	},
+	{
+		.name = "reload",
+		.usage = " [--wait]",
+		.summary = "take the file as it is now",
+		.options = CTL_WAIT,
+		.method = "POST",
+		.path = "/v1/reload",
+		.timeout_ms = READ_TIMEOUT_MS,
+		.wait_timeout_ms = RELOAD_TIMEOUT_MS,
+		.print = ctl_print_accepted,
 	},
 };
 

@@ -19,6 +19,7 @@
 #include "main/plane.h"
 #include "main/reloading.h"
 #include "main/running_config.h"
+#include "model/request.h"
 #include "model/shm.h"
 #include "model/snapshot.h"
 #include "observe/log_writer.h"
@@ -49,6 +50,7 @@ struct process {
 	struct control *control;
 	struct observe *observe;
 	struct admin_socket admin;
+	struct request_box *requests;
 	int signal_fd;
 };
 
@@ -223,6 +225,16 @@ static void abandon_reload(void *context)
 	observe_abandon_metrics(process->observe);
 }
 
+static int make_requests(struct process *process, struct error *err)
+{
+	return request_box_create(&process->requests, err);
+}
+
+static void free_requests(struct process *process)
+{
+	request_box_free(process->requests);
+}
+
 static int start_control(struct process *process, struct error *err)
 {
 	const struct control_setup setup = {
@@ -231,6 +243,7 @@ static int start_control(struct process *process, struct error *err)
 		.config = process->setup->config,
 		.wake_fd = process->plane.control_fd,
 		.worker_fds = process->plane.wake_fds,
+		.requests = process->requests,
 		.signal_fd = process->signal_fd,
 		.seed = clock_monotonic_ns(),
 		.story = process->setup->inherit ? process->setup->story : NULL,
@@ -255,6 +268,7 @@ static int start_observe(struct process *process, struct error *err)
 		.serve_metrics = config->metrics.enabled,
 		.metrics_address = config->metrics.address,
 		.admin_fd = process->admin.fd,
+		.requests = process->requests,
 		.access_rings = process->plane.access,
 		.access_writer = process->access_log,
 	};
@@ -483,6 +497,7 @@ static const struct stage {
 	{start_access_log, stop_access_log},
 	{open_signals, close_signals},
 	{make_plane, free_plane},
+	{make_requests, free_requests},
 	{start_control, stop_control},
 	{start_observe, stop_observe},
 	{start_plane, NULL},

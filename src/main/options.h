@@ -18,7 +18,7 @@ struct error;
 
 enum {
 	OPTIONS_BACKEND_MAX = 1024, /* --backend, on one command line */
-	OPTION_COUNT = 16,
+	OPTION_COUNT = 17,
 	DEMO_SECONDS_MIN = 8,
 	DEMO_SECONDS_MAX = 3600,
 	DEMO_SECONDS_DEFAULT = 12,
@@ -56,6 +56,7 @@ struct options {
 	const char *operand; /* NULL: not given */
 	/* Of `ctl`. */
 	bool json;
+	bool wait;
 	const char *socket; /* NULL: not given, as those below */
 	const char *pool;
 	const char *listener;

@@ -9,6 +9,7 @@ static const struct route routes[] = {
 	{"GET", "/v1/status", "", true, api_status},
 	{"GET", "/v1/backends", "pool backend", true, api_backends},
 	{"GET", "/v1/sessions", "pool backend listener limit", true, api_sessions},
+	{"POST", "/v1/reload", "wait", false, api_reload},
 };
 
 struct route_table api_routes(struct api *api)

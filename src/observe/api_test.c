@@ -4,6 +4,7 @@
 
 #include "base/array.h"
 #include "model/event.h"
+#include "model/request.h"
 #include "model/snapshot.h"
 #include "observe/api.h"
 #include "observe/json.h"
@@ -60,6 +61,7 @@ static int set_up(void **state)
 		.listeners = scene->listener_list};
 	scene->store.current = &scene->snapshot;
 	scene->api = (struct api){.shm = scene->shm, .store = &scene->store, .version = "1.2.3"};
+	assert_int_equal(request_box_create(&scene->api.requests, NULL), 0);
 	scene->site =
 		(struct site){.table_count = 1, .tables = {api_routes(&scene->api)}, .json = true};
 	*state = scene;
@@ -70,6 +72,7 @@ static int tear_down(void **state)
 {
 	struct scene *scene = *state;
 
+	request_box_free(scene->api.requests);
 	(void)testing_drop_shm(&scene->shm);
 	free(scene);
 	return 0;
@@ -362,6 +365,56 @@ static void a_limit_is_a_number(void **state)
 	}
 }
 
+static struct answer post(const struct scene *scene, const char *path, const char *wait)
+{
+	struct http_call call = {.method = "POST", .path = path, .ticket = 77};
+	bool large;
+
+	if (wait != NULL) {
+		call.query_count = 1;
+		call.query[0] = (struct query){"wait", wait};
+	}
+	return route_call(&scene->site, &call, &large);
+}
+
+static void a_change_is_a_request_to_control(void **state)
+{
+	struct scene *scene = *state;
+	struct request_box *box = scene->api.requests;
+	struct request request;
+	struct answer answer = post(scene, "/v1/reload", NULL);
+
+	assert_int_equal(answer.status, HTTP_ACCEPTED);
+	assert_memory_equal(answer.text, "{\"accepted\":true}\n", answer.length);
+	answer_done(&answer);
+	assert_true(request_take(box, &request));
+	assert_int_equal(request.kind, REQUEST_RELOAD);
+	assert_int_equal(request.ticket, 0); /* nobody waits */
+	answer = post(scene, "/v1/reload", "true");
+	assert_int_equal(answer.status, HTTP_LATER);
+	assert_true(request_take(box, &request));
+	assert_int_equal(request.ticket, 77);
+	answer = post(scene, "/v1/reload", "maybe");
+	assert_int_equal(answer.status, HTTP_BAD_REQUEST);
+	answer_done(&answer);
+	assert_false(request_take(box, &request));
+}
+
+static void too_many_requests_are_refused(void **state)
+{
+	struct scene *scene = *state;
+	struct answer answer;
+
+	for (int i = 0; i < REQUESTS_MAX; i++) {
+		answer = post(scene, "/v1/reload", "false");
+		assert_int_equal(answer.status, HTTP_ACCEPTED);
+		answer_done(&answer);
+	}
+	answer = post(scene, "/v1/reload", "true");
+	assert_int_equal(answer.status, HTTP_UNAVAILABLE);
+	answer_done(&answer);
+}
+
 int main(void)
 {
 #define IN_SCENE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -374,6 +427,8 @@ int main(void)
 		IN_SCENE(sessions_are_listed_over_all_workers),
 		IN_SCENE(what_is_not_live_or_not_whole_is_not_listed),
 		IN_SCENE(a_limit_is_a_number),
+		IN_SCENE(a_change_is_a_request_to_control),
+		IN_SCENE(too_many_requests_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,6 +47,7 @@ struct http {
 	bool borrowed; /* the endpoint's socket is not ours to close */
 	int epoll_fd;  /* owned: of the listening sockets and the library's epoll */
 	struct MHD_Daemon *daemon;
+	bool stopping;      /* nobody is put to sleep any more */
 	bool paused;        /* the listening sockets are not watched */
 	uint64_t resume_ns; /* when paused: not before */
 	uint32_t page_count;
@@ -105,6 +106,9 @@ static enum MHD_Result answer_request(struct http *http, struct MHD_Connection *
 	(void)MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, on_parameter, &call);
 	answer = route_call(&http->site, &call, &large);
 	client->busy = true;
+	if (answer.status == HTTP_LATER && http->stopping) {
+		answer = answer_error(HTTP_UNAVAILABLE, "stopping");
+	}
 	if (answer.status != HTTP_LATER) {
 		return send_answer(http, connection, &answer, large);
 	}
@@ -415,6 +419,7 @@ int http_create(const struct http_setup *setup, struct http **ret_http, struct e
 	http->site = setup->site;
 	for (uint32_t i = 0; i < CLIENTS_MAX; i++) {
 		http->clients[i].fd = -1;
+		http->clients[i].serial = 1; /* no ticket is 0 */
 	}
 	http->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (http->epoll_fd < 0) {
@@ -447,6 +452,7 @@ void http_free(struct http *http)
 	}
 	if (http->daemon != NULL) {
 		/* The library wants nobody asleep at its end; one more turn sends the answers. */
+		http->stopping = true;
 		wake_all(http, "stopping");
 		(void)MHD_run(http->daemon);
 		MHD_stop_daemon(http->daemon);

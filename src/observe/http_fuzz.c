@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "model/request.h"
 #include "model/shm.h"
 #include "model/snapshot.h"
 #include "observe/api.h"
@@ -24,11 +25,23 @@ enum { TURNS_MAX = 100000, ANSWER_BYTES = 64 * 1024 };
 
 static struct shm shm;
 static struct snapshot_store store;
+static struct api api = {.shm = &shm, .store = &store, .version = "1.2.3"};
+
+/* What control would do. */
+static void carry_out(void)
+{
+	struct request request;
+
+	while (request_take(api.requests, &request)) {
+		request.result = request.kind == REQUEST_RELOAD ? REQUEST_DONE : REQUEST_STARTED;
+		request_answer(api.requests, &request);
+	}
+	api_collect(&api);
+}
 
 static struct http *start(void)
 {
 	static struct pages pages = {.source = {.shm = &shm, .version = "1.2.3"}, .store = &store};
-	static struct api api = {.shm = &shm, .store = &store, .version = "1.2.3"};
 	const struct http_setup setup = {
 		.name = "fuzz",
 		.site =
@@ -43,10 +56,13 @@ static struct http *start(void)
 	int r = shm_create(1, 1, &shm, &err);
 
 	assert(r == 0);
+	r = request_box_create(&api.requests, &err);
+	assert(r == 0);
 	assert(shm_pool_index(&shm, "web") == 0);
 	assert(shm_slot_index(&shm, 0, "10.0.0.1:80") == 0);
 	r = http_create(&setup, &http, &err);
 	assert(r == 0);
+	api.http = http;
 	return http;
 }
 
@@ -59,6 +75,7 @@ static void settle(struct http *http, int client)
 	ssize_t n;
 
 	do {
+		carry_out();
 		http_run(http);
 		do {
 			n = recv(client, answer, sizeof answer, MSG_DONTWAIT);

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "model/rcu.h"
+#include "model/request.h"
 #include "model/snapshot.h"
 #include "observe/access_log.h"
 #include "observe/api.h"
@@ -134,6 +135,9 @@ static void *run(void *argument)
 		if (atomic_load_explicit(&observe->moving, memory_order_acquire)) {
 			move_metrics(observe);
 		}
+		if (observe->api.http != NULL) {
+			api_collect(&observe->api);
+		}
 		for (uint32_t i = 0; i < observe->server_count; i++) {
 			http_run(observe->servers[i]);
 		}
@@ -199,7 +203,18 @@ static int open_admin(struct observe *observe, struct error *err)
 			},
 	};
 
-	return observe->setup.admin_fd < 0 ? 0 : start_server(observe, &setup, err);
+	int r;
+
+	if (observe->setup.admin_fd < 0) {
+		return 0;
+	}
+	r = start_server(observe, &setup, err);
+	if (r < 0) {
+		return r;
+	}
+	observe->api.http = observe->servers[observe->server_count - 1];
+	r = watch(observe, request_box_admin_fd(observe->api.requests));
+	return r < 0 ? error_set(err, -r, "cannot watch the requests") : 0;
 }
 
 static void release(struct observe *observe)
@@ -241,6 +256,7 @@ int observe_start(
 		.shm = setup->shm,
 		.store = setup->store,
 		.version = setup->version,
+		.requests = setup->requests,
 	};
 	observe->access_log = (struct access_log){
 		.shm = setup->shm,

@@ -20,6 +20,7 @@ struct access_ring;
 struct error;
 struct log_writer;
 struct observe;
+struct request_box;
 struct shm;
 struct snapshot_store;
 
@@ -37,6 +38,8 @@ struct observe_setup {
 	 * and /v1/, which the address of the metrics does not.
 	 */
 	int admin_fd;
+	struct request_box
+		*requests; /* borrowed: what it is told to change; with an admin socket */
 
 	/*
 	 * Of each worker, shm->workers of them; NULL: never an access log. The array is borrowed

@@ -24,7 +24,7 @@ struct http_call {
 	uint32_t query_count; /* more than QUERY_MAX: there are too many */
 	struct query query[QUERY_MAX];
 	bool crowded;    /* no further large answer can be held */
-	uint64_t ticket; /* for http_answer(), when the answer is HTTP_LATER */
+	uint64_t ticket; /* for http_answer(), when the answer is HTTP_LATER; never 0 */
 	void *context;   /* the table's */
 };
 

@@ -14,14 +14,14 @@ import time
 
 import pytest
 
-from harness import net, proc
+from harness import net, proc, toml
 from harness.backends import echo
 from harness.loble import REPORTS, environment
 from harness.net import END
 from harness.paths import ABSTRACT, data
 from harness.wait import DEADLINE, SLOWNESS, until
 
-USAGE, UNREACHABLE, NOT_PERMITTED, REFUSED = 64, 69, 77, 78
+USAGE, INVALID, UNREACHABLE, NOT_PERMITTED, REFUSED = 64, 65, 69, 77, 78
 NOBODY = pwd.getpwnam("nobody")
 
 pytestmark = pytest.mark.asan
@@ -577,3 +577,93 @@ def test_noise_is_refused_and_costs_nothing(bench):
     before = proc.cpu_seconds(loble.pid)
     time.sleep(0.5)
     assert proc.cpu_seconds(loble.pid) - before < 0.1 * SLOWNESS
+
+
+# What changes something.
+
+def rewrite(loble, **tables):
+    loble.config = {**loble.config, **tables}
+    loble.file.write_text(toml.dumps(loble.config))
+
+
+@pytest.mark.tsan
+def test_a_reload_is_waited_for_or_not(bench):
+    line = bench.line()
+    client, backend = line.open()
+    second = bench.service(echo)
+    rewrite(line.loble, backends=[*line.loble.config["backends"],
+                                  {"name": "new", "address": str(second.address)}])
+    done = line.loble.ctl("reload", "--wait")
+    assert done.stdout.splitlines()[0] == "done"
+    status = line.loble.asks("status")
+    assert status["config"]["generation"] == 2
+    assert status["config"]["last_reload_successful"] is True
+    assert [one["backend"] for one in line.loble.asks("backends")["backends"]][1] == "new"
+    rewrite(line.loble, backends=line.loble.config["backends"][:1])
+    assert line.loble.ctl("reload").stdout == "accepted\n"
+    until(lambda: line.loble.asks("status")["config"]["generation"] == 3,
+          lambda: f"the reload to be over\n{line.loble.log}")
+    answer = line.loble.asks("reload", "--wait")
+    assert answer["accepted"] is True and answer["done"] is True
+    client.send(b"still here")
+    assert backend.receive(10) == b"still here"
+
+
+def test_a_reload_that_fails_says_every_mistake(bench):
+    loble = bench.loble(bench.service(echo))
+    good = loble.file.read_text()
+    loble.file.write_text(good + "\n[timeouts]\nidle = 5\nconect = \"1s\"\n")
+    done = loble.ctl("reload", "--wait", check=False)
+    assert done.returncode == INVALID and done.stdout == ""
+    assert "loble.toml:" in done.stderr and "conect" in done.stderr and "idle" in done.stderr
+    assert "^" in done.stderr
+    done = loble.ctl("reload", "--wait", "--json", check=False)
+    assert done.returncode == INVALID and "conect" in done.stderr
+    status, _, body = ask(loble, "/v1/reload?wait=true", "POST")
+    assert status == 422 and "conect" in json.loads(body)["error"]
+    config = loble.asks("status")["config"]
+    assert config["last_reload_successful"] is False and config["generation"] == 1
+    assert "refused" in loble.ctl("status").stdout
+    loble.file.write_text(good)
+    assert loble.ctl("reload", "--wait").returncode == 0
+
+
+def test_a_reload_that_cannot_be_is_refused(bench):
+    loble = bench.loble(bench.service(echo))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        rewrite(loble, listener={"address": f"127.0.0.1:{taken.getsockname()[1]}"})
+        done = loble.ctl("reload", "--wait", check=False)
+    assert done.returncode == REFUSED, done
+    assert "in use" in done.stderr
+    assert loble.ask(b"x") == (b"x", END)
+
+
+def test_many_reloads_at_once_are_all_answered(bench):
+    loble = bench.loble(bench.service(echo))
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        answers = [pool.submit(ask, loble, "/v1/reload?wait=true", "POST") for _ in range(40)]
+    for one in answers:
+        assert one.result()[0] in (200, 503)
+    assert sum(one.result()[0] == 200 for one in answers) >= 16
+    assert loble.asks("status")["config"]["last_reload_successful"] is True
+
+
+def test_only_a_post_reloads(bench):
+    loble = bench.loble(bench.service(echo))
+    for method in ("GET", "HEAD", "PUT", "DELETE"):
+        status, headers, _ = ask(loble, "/v1/reload", method)
+        assert (status, headers["Allow"]) == (405, "POST")
+    assert ask(loble, "/v1/reload?wait=maybe", "POST")[0] == 400
+    assert ask(loble, "/v1/reload?now=true", "POST")[0] == 400
+    assert loble.asks("status")["config"]["generation"] == 1
+    assert ask(loble, "/v1/reload?wait=true", "POST", body=b"x" * 100000)[0] == 200
+
+
+def test_who_leaves_before_the_answer_does_no_harm(bench):
+    loble = bench.loble(bench.service(echo))
+    for _ in range(100):
+        one = raw(loble)
+        one.sendall(b"POST /v1/reload?wait=true HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        one.close()
+    assert loble.ctl("reload", "--wait").returncode == 0
+    assert loble.ask(b"x") == (b"x", END)

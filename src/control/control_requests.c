@@ -1,0 +1,65 @@
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/control_internal.h"
+#include "model/request.h"
+
+/* Takes the text. */
+static void answer(
+	struct control *control, struct request *request, enum request_result result, char *text)
+{
+	request->result = result;
+	request->text = text;
+	request_answer(control->setup.requests, request);
+}
+
+/* Without memory for the text there is an answer all the same. */
+static void say(struct control *control, struct request *request, enum request_result result,
+	const char *text)
+{
+	answer(control, request, result, strdup(text));
+}
+
+/* All who wait asked before this reload began. */
+static void on_reloaded(void *context, enum reload_outcome outcome, const char *text)
+{
+	static const enum request_result results[] = {
+		[RELOAD_APPLIED] = REQUEST_DONE,
+		[RELOAD_INVALID] = REQUEST_INVALID,
+		[RELOAD_REFUSED] = REQUEST_REFUSED,
+	};
+	struct control *control = context;
+
+	while (control->waiting_count > 0) {
+		control->waiting_count--;
+		say(control, &control->waiting[control->waiting_count], results[outcome], text);
+	}
+}
+
+static void reload(struct control *control, struct request *request)
+{
+	if (request->ticket == 0) {
+		answer(control, request, REQUEST_STARTED, NULL);
+	} else {
+		assert(control->waiting_count < REQUESTS_MAX);
+		control->waiting[control->waiting_count++] = *request;
+		control->reload.on_done = on_reloaded;
+		control->reload.on_done_context = control;
+	}
+	reload_request(control, CAUSE_OPERATOR);
+}
+
+static void (*const runners[REQUEST_KIND_COUNT])(
+	struct control *control, struct request *request) = {
+	[REQUEST_RELOAD] = reload,
+};
+
+void control_on_requests(struct control *control)
+{
+	struct request request;
+
+	while (request_take(control->setup.requests, &request)) {
+		runners[request.kind](control, &request);
+	}
+}
