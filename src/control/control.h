@@ -43,8 +43,8 @@ struct control_setup {
 	void (*reopen_logs)(void *context); /* SIGUSR1 */
 	/*
 	 * A reload. `load` reads the configuration anew, on a thread of its own; NULL: there is no
-	 * file. `prepare` does what can fail of all that control does not know about (metrics, log):
-	 * returns 0, or a negative errno with nothing changed; one of the other two follows.
+	 * file. `prepare` does what can fail of all that control does not know about: returns 0, or
+	 * a negative errno with nothing changed; one of the other two follows.
 	 */
 	void (*load)(void *context, struct control_loaded *ret_loaded);
 	int (*prepare)(void *context, const struct config *next, struct error *err);

@@ -142,7 +142,7 @@ static uint32_t count_backends(const struct config *config)
 	return count;
 }
 
-static bool has_names(const struct config *config)
+bool lookup_is_needed(const struct config *config)
 {
 	for (uint32_t i = 0; i < config->pool_count; i++) {
 		for (uint32_t k = 0; k < config->pools[i].backend_count; k++) {
@@ -159,7 +159,7 @@ int lookup_create(const struct config *config, struct lookup *ret_lookup, struct
 	struct lookup lookup = {.config = config, .count = count_backends(config)};
 	int r = -ENOMEM;
 
-	if (!has_names(config)) {
+	if (!lookup_is_needed(config)) {
 		*ret_lookup = lookup;
 		return 0;
 	}

@@ -34,6 +34,9 @@ struct lookup {
 	bool *answered;
 };
 
+/* Whether any backend has a name. */
+bool lookup_is_needed(const struct config *config);
+
 /* Returns 0 or a negative errno with nothing left behind. */
 int lookup_create(const struct config *config, struct lookup *ret_lookup, struct error *err);
 void lookup_done(struct lookup *lookup);

@@ -119,6 +119,15 @@ static void log_problems(const char *lines)
 	}
 }
 
+static void accept_loaded(struct control *control)
+{
+	char text[EVENT_DETAIL_MAX];
+
+	difference_text(&control->reload.difference, text, sizeof text);
+	record(control, EVENT_CONFIG_LOADED, text);
+	finish(control, RELOAD_APPLIED, text);
+}
+
 static void refuse(struct control *control, const char *text)
 {
 	record(control, EVENT_CONFIG_REFUSED, text);
@@ -254,6 +263,10 @@ static void step_loading(struct control *control, uint64_t now_ns)
 		return;
 	}
 	log_problems(reload->loaded.problem_lines);
+	if (!difference_is_any(&reload->difference) && !lookup_is_needed(reload->loaded.config)) {
+		accept_loaded(control);
+		return;
+	}
 	if (!reload_keep(control, reload->loaded.config, now_ns, &reload->next_kept)) {
 		refuse(control, "there is no memory for the configuration");
 		return;
@@ -301,7 +314,6 @@ static void finish_sockets(struct control *control)
 	static const struct command look = {.kind = COMMAND_LISTENERS};
 	static const struct command review = {.kind = COMMAND_REVIEW};
 	struct reload *reload = &control->reload;
-	char text[EVENT_DETAIL_MAX];
 
 	if (control->setup.commit != NULL) {
 		control->setup.commit(control->setup.context, control->setup.config);
@@ -318,9 +330,7 @@ static void finish_sockets(struct control *control)
 	config_free(reload->before_owned);
 	reload->before = NULL;
 	reload->before_owned = NULL;
-	difference_text(&reload->difference, text, sizeof text);
-	record(control, EVENT_CONFIG_LOADED, text);
-	finish(control, RELOAD_APPLIED, text);
+	accept_loaded(control);
 }
 
 static void take_configuration(struct control *control)

@@ -13,15 +13,15 @@
 #include "data/adopt.h"
 #include "data/attempt.h"
 #include "data/holder.h"
+#include "data/sweep.h"
 #include "model/rcu.h"
 #include "os/clock.h"
 #include "os/steering.h"
 #include "os/thread.h"
 
-enum { EVENTS_PER_TURN = 256, FULL_TURNS_MAX = 64, REVIEW_SPREAD_MS = 1000 };
+enum { EVENTS_PER_TURN = 256, FULL_TURNS_MAX = 64 };
 
 static const uint64_t STARVED_PAUSE_NS = 10 * 1000000ULL;
-static const uint64_t IDLE_ENOUGH_NS = 1000 * 1000000ULL; /* to be the first to be cut */
 static const uint64_t SPARE_PIPES_NS = 1000 * 1000000ULL; /* unused for so long: closed */
 
 /* Zeroed memory that is only paid for where it is touched. */
@@ -332,72 +332,31 @@ void worker_slot_released(struct worker *worker, uint32_t slot)
 	}
 }
 
-/* Cuts all sessions, or those on one slot. */
-static void cut_sessions(struct worker *worker, uint32_t slot, enum close_reason reason)
-{
-	for (uint32_t index = 0; index < worker->used; index++) {
-		const uint8_t phase = worker->sessions[index].phase;
-
-		if (phase != SESSION_FREE && phase != SESSION_DEAD &&
-			(slot == RECORD_NONE || worker->records[index].slot == slot)) {
-			session_cut(worker, index, reason);
-		}
-	}
-}
-
-static void cut_idle_sessions(struct worker *worker, uint32_t slot, enum close_reason reason)
-{
-	for (uint32_t index = 0; index < worker->used; index++) {
-		const struct session *session = &worker->sessions[index];
-
-		if (session->phase == SESSION_OPEN && worker->records[index].slot == slot &&
-			worker->now_ns - session->active_ns >= IDLE_ENOUGH_NS) {
-			session_cut(worker, index, reason);
-		}
-	}
-}
-
-/*
- * Sessions look at their listener's timeouts when their deadline comes, which may be an hour from
- * now, or never. Spread over a second, since to look takes system calls.
- */
-static void review_deadlines(struct worker *worker)
-{
-	for (uint32_t index = 0; index < worker->used; index++) {
-		const struct session *session = &worker->sessions[index];
-
-		if (session->phase == SESSION_OPEN && session->aged) {
-			deadlines_set(&worker->deadlines, index,
-				worker->now_ns + index % REVIEW_SPREAD_MS * 1000000ULL);
-		}
-	}
-}
-
 static void obey(struct worker *worker, const struct command *command)
 {
 	switch (command->kind) {
 	case COMMAND_CUT_SLOT:
-		cut_sessions(worker, command->argument, command->reason);
+		sweep_cut(worker, command->argument, command->reason);
 		return;
 	case COMMAND_CUT_IDLE:
-		cut_idle_sessions(worker, command->argument, command->reason);
+		sweep_cut_idle(worker, command->argument, command->reason);
 		return;
 	case COMMAND_LISTENERS:
 		acceptor_review(worker);
 		return;
 	case COMMAND_REVIEW:
-		review_deadlines(worker);
+		sweep_review(worker);
 		return;
 	case COMMAND_STOP_ACCEPTING:
 		acceptor_begin_stop(worker);
 		return;
 	case COMMAND_CUT_ALL:
 		acceptor_close(worker);
-		cut_sessions(worker, RECORD_NONE, command->reason);
+		sweep_cut(worker, RECORD_NONE, command->reason);
 		return;
 	case COMMAND_EXIT:
 		acceptor_close(worker);
-		cut_sessions(worker, RECORD_NONE, CLOSE_DRAIN);
+		sweep_cut(worker, RECORD_NONE, CLOSE_DRAIN);
 		worker->exiting = true;
 		return;
 	case COMMAND_PARK:

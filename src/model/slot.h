@@ -183,8 +183,8 @@ struct slot {
 	counter_t since_ns;             /* monotonic: when `health` was entered */
 	struct slot_memory memory;
 	/*
-	 * Taken out by an operator or a reload: its sessions are cut then, the idle ones in the last
-	 * tenth of the time that they were given. 0: they may stay for as long as they like.
+	 * Taken out by an operator or a reload: its sessions are cut then, the idle ones in the
+	 * last tenth of the time that they were given. 0: they may stay for as long as they like.
 	 */
 	counter_t drain_end_ns;
 	counter_t backend_drain_ns; /* as configured; 0: off */
