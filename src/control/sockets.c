@@ -8,9 +8,9 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "control/spread.h"
 #include "model/shm.h"
 #include "os/socket.h"
-#include "os/steering.h"
 
 /* ":80" stands for two addresses. */
 enum { ADDRESSES_MAX = 2, PORT_UNPRIVILEGED = 1024 };
@@ -358,50 +358,6 @@ void sockets_abandon(struct sockets_plan *plan)
 	free_plan(plan);
 }
 
-/* The array of loads is made with the first address of several workers, and serves them all. */
-static int array_of(struct shm *shm, struct error *err)
-{
-	struct process_state *process = &shm->header->process;
-	int fd = atomic_load_explicit(&process->steering_fd, memory_order_relaxed);
-	int r;
-
-	if (fd > 0) {
-		return fd;
-	}
-	r = steering_create(&fd, err);
-	if (r == 0) {
-		atomic_store_explicit(&process->steering_fd, fd, memory_order_relaxed);
-		return fd;
-	}
-	return r;
-}
-
-/*
- * New clients go to the least loaded worker, where BPF is permitted. Otherwise the kernel's hash
- * spreads them: no reason to fail.
- */
-static void steer(struct shm *shm, uint32_t number)
-{
-	int fds[WORKERS_MAX];
-	struct error why;
-	int r;
-
-	if (shm->workers < 2) {
-		return;
-	}
-	for (uint32_t worker = 0; worker < shm->workers; worker++) {
-		fds[worker] = shm_listen_record(shm, worker, number)->fd;
-	}
-	r = array_of(shm, &why);
-	if (r >= 0) {
-		r = steering_attach(r, fds, shm->workers, &why);
-	}
-	if (r < 0) {
-		atomic_store_explicit(
-			&shm->header->process.steering_error, (uint32_t)-r, memory_order_relaxed);
-	}
-}
-
 static void put_on_record(const struct sockets_plan *plan, const struct wanted *wanted)
 {
 	const bool local = wanted->spec.address.generic.sa_family == AF_UNIX;
@@ -412,7 +368,8 @@ static void put_on_record(const struct sockets_plan *plan, const struct wanted *
 			socket_cookie(wanted->fds[worker]));
 	}
 	if (!local) {
-		steer(plan->shm, wanted->number);
+		spread_clients(plan->shm, wanted->number,
+			plan->old == NULL ? SPREAD_AT_START : SPREAD_AT_RELOAD);
 	}
 }
 

@@ -494,27 +494,10 @@ static void do_housekeeping(struct worker *worker, int count)
 	bury_dead(worker);
 }
 
-/* For the kernel, which gives new clients to the worker that has the fewest. */
-static void publish_load(struct worker *worker)
-{
-	if (worker->setup.steering != NULL) {
-		steering_load(worker->setup.steering,
-			worker->accept_paused ? STEERING_CLOSED
-					      : counter_get(&worker_state(worker)->sessions));
-	}
-}
-
-static void publish_turn(struct worker *worker)
-{
-	if (worker->setup.steering != NULL) {
-		steering_awake(worker->setup.steering, worker->now_ns);
-	}
-}
-
 /* Asleep is not hung. */
 static void set_awake(struct worker *worker, uint32_t awake)
 {
-	if (worker->setup.steering != NULL && awake == 0) {
+	if (awake == 0) {
 		steering_asleep(worker->setup.steering);
 	}
 	atomic_store_explicit(&worker_state(worker)->awake, awake, memory_order_relaxed);
@@ -540,7 +523,7 @@ static void turn(struct worker *worker)
 		return; /* interrupted, as by SIGCONT: what is ready is not known yet */
 	}
 	worker->now_ns = clock_monotonic_ns();
-	publish_turn(worker);
+	steering_awake(worker->setup.steering, worker->now_ns);
 	counter_add(&worker_state(worker)->heartbeat, 1);
 	for (int i = 0; i < count; i++) {
 		dispatch(worker, &events[i]);
@@ -550,7 +533,9 @@ static void turn(struct worker *worker)
 		adopt_some(worker);
 	}
 	do_housekeeping(worker, count);
-	publish_load(worker);
+	steering_load(worker->setup.steering,
+		worker->accept_paused ? STEERING_CLOSED
+				      : counter_get(&worker_state(worker)->sessions));
 }
 
 static void *run(void *argument)

@@ -20,6 +20,7 @@
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/array.h"
@@ -68,15 +69,22 @@ void steering_unmap(struct steering *steering);
  */
 int steering_attach(int array_fd, const int *fds, uint32_t count, struct error *err);
 
+/* Of the three below: `entry` is NULL where there is no array. */
+
 /* A turn begins: the worker is alive at this time. */
 static inline void steering_awake(struct steering_entry *entry, uint64_t now_ns)
 {
-	atomic_store_explicit(&entry->turn_ns, now_ns, memory_order_relaxed);
+	if (entry != NULL) {
+		atomic_store_explicit(&entry->turn_ns, now_ns, memory_order_relaxed);
+	}
 }
 
 /* A turn ends. What the program had added is in the load by now, or has come to nothing. */
 static inline void steering_load(struct steering_entry *entry, uint64_t load)
 {
+	if (entry == NULL) {
+		return;
+	}
 	atomic_store_explicit(&entry->load, load, memory_order_relaxed);
 	if (atomic_load_explicit(&entry->expected, memory_order_relaxed) != 0) {
 		atomic_store_explicit(&entry->expected, 0, memory_order_relaxed);
@@ -86,5 +94,5 @@ static inline void steering_load(struct steering_entry *entry, uint64_t load)
 /* Nothing to do: until the next turn it is alive without a sign. */
 static inline void steering_asleep(struct steering_entry *entry)
 {
-	atomic_store_explicit(&entry->turn_ns, 0, memory_order_relaxed);
+	steering_awake(entry, 0);
 }

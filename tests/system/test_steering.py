@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from harness import net
 from harness.backends import hold
+from test_reload import Reloader, full
 
 EACH = 20
 
@@ -79,14 +81,14 @@ def echo_and_hold(peer):
     hold(peer)
 
 
-def empty_one_worker(bench, loble, clients):
+def empty_one_worker(bench, loble, clients, listener="default"):
     """One of two even workers loses all that it has, and gets all that come until both are even."""
     taken = share(loble, clients)
     assert sorted(map(len, taken.values())) == [EACH, EACH]
     emptied, kept = taken
     for client in taken[emptied]:
         client.close()
-    loble.wait_value("loble_listener_connections_active", EACH)
+    loble.wait_value("loble_listener_connections_active", EACH, listener=listener)
     new = share(loble, open_clients(bench, loble, EACH))
     assert {worker: len(these) for worker, these in new.items()} == {emptied: EACH}
     return taken[kept] + new[emptied]
@@ -117,6 +119,40 @@ def test_without_the_right_a_hash_spreads_them_and_the_log_says_so_once(bench):
     loble = bench.loble(service, server={"workers": 2}, options={"wrapper": WITHOUT_BPF})
     assert len(loble.events("steering_off")) == 1
     assert "permitted" in loble.events("steering_off")[0]["reason"]
+    taken = share(loble, open_clients(bench, loble, 2 * EACH))
+    assert sum(map(len, taken.values())) == 2 * EACH
+
+
+def with_a_second_listener(bench, service, **server):
+    """A Loble that has got a second listener by a reload, and is asked there."""
+    first, second = net.free_tcp4(), net.free_tcp4()
+    pools = {"default": [("only", service.address)]}
+    config = full(bench, [("first", first, "default")], pools)
+    config["server"].update(server)
+    bench.directory.chmod(0o755)  # whoever the process becomes has to read the file
+    loble = bench.raw(config)
+    reloader = Reloader(loble)
+    reloader.config["listeners"].append(
+        {"name": "second", "address": str(second), "pool": "default"})
+    assert reloader.signal()["event"] == "config_loaded"
+    loble.wait_ready()  # and counts its sockets anew
+    loble.config_address = second
+    return loble
+
+
+@needs_bpf
+def test_a_listener_that_a_reload_adds_is_one_of_them(bench):
+    service = bench.service(echo_and_hold)
+    loble = with_a_second_listener(bench, service)
+    empty_one_worker(bench, loble, open_clients(bench, loble, 2 * EACH), "second")
+    assert not loble.events("steering_off")
+
+
+@needs_bpf
+def test_after_the_rights_were_given_up_a_hash_spreads_the_new_ones(bench):
+    service = bench.service(echo_and_hold)
+    loble = with_a_second_listener(bench, service, user="nobody")
+    assert len(loble.events("steering_off")) == 1
     taken = share(loble, open_clients(bench, loble, 2 * EACH))
     assert sum(map(len, taken.values())) == 2 * EACH
 
