@@ -37,7 +37,7 @@ static bool is_local(const struct session_record *record)
 static void inherit_session(struct worker *worker, uint32_t index)
 {
 	const struct session_record *record = &worker->records[index];
-	const bool aged = worker->now_ns - record->started_ns >= SESSION_AGED_NS;
+	const bool aged = record->cookie[SIDE_BACKEND] != 0; /* the last that comes with age */
 
 	worker->sessions[index] = (struct session){
 		.active_ns = worker->now_ns,

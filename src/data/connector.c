@@ -211,12 +211,9 @@ static void connect_to(struct worker *worker, uint32_t index, const struct snaps
 	struct session_record *record = &worker->records[index];
 	struct session *session = &worker->sessions[index];
 	struct attempt *attempt = attempt_of(worker, index);
-	const struct snapshot *snapshot = worker_snapshot(worker);
-	const struct snapshot_listener *listener = snapshot_listener(snapshot, record->listener);
-	const struct connect_spec spec = {
-		.keepalive_s = snapshot->keepalive_s,
-		.max_buffered = listener == NULL ? 0 : listener->max_buffered,
-	};
+	const struct snapshot_listener *listener =
+		snapshot_listener(worker_snapshot(worker), record->listener);
+	const uint64_t max_buffered = listener == NULL ? 0 : listener->max_buffered;
 	uint64_t deadline_ns;
 	int fd;
 	int r;
@@ -227,7 +224,7 @@ static void connect_to(struct worker *worker, uint32_t index, const struct snaps
 	}
 	attempt->started_ns = worker->now_ns;
 
-	r = socket_connect(&backend->address, &spec, &fd);
+	r = socket_connect(&backend->address, max_buffered, &fd);
 	if (r < 0) {
 		on_failure(worker, index, -r);
 		return;

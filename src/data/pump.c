@@ -11,6 +11,7 @@
 enum {
 	STEPS_PER_TURN = 16,         /* what one direction may take of a turn */
 	DISCARD_BYTES = 1024 * 1024, /* thrown away with one call */
+	SMALLEST_SEGMENT = 536,      /* that any peer of today asks for */
 };
 
 static struct transfer transfer_of(struct worker *worker, uint32_t index, enum side from)
@@ -29,6 +30,25 @@ static struct transfer transfer_of(struct worker *worker, uint32_t index, enum s
 bool transfer_is_local(const struct transfer *transfer)
 {
 	return (transfer->record->flags & (RECORD_LOCAL_CLIENT | RECORD_LOCAL_BACKEND)) != 0;
+}
+
+/*
+ * A small segment is delayed only while another one is not acknowledged. So the first one of a
+ * connection never is, and most short sessions need no more than that.
+ */
+void transfer_send_at_once(struct transfer *transfer, size_t length)
+{
+	const struct session_record *record = transfer->record;
+
+	if (transfer->to != SIDE_BACKEND || transfer->session->undelayed != 0 ||
+		(length <= SMALLEST_SEGMENT && record->moved[SIDE_CLIENT] == 0 &&
+			record->preamble[SIDE_BACKEND] == 0)) {
+		return;
+	}
+	transfer->session->undelayed = 1;
+	if ((record->flags & RECORD_LOCAL_BACKEND) == 0) {
+		(void)socket_send_at_once(record->fd[SIDE_BACKEND]);
+	}
 }
 
 void transfer_moved(struct transfer *transfer, size_t bytes)

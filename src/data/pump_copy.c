@@ -48,6 +48,7 @@ static ssize_t hand_over(struct transfer *transfer, const uint8_t *bytes, size_t
 {
 	ssize_t n;
 
+	transfer_send_at_once(transfer, length);
 	stretch();
 	do {
 		n = send(transfer->record->fd[transfer->to], bytes, length,

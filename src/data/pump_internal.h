@@ -39,6 +39,12 @@ enum step pump_splice_flush(struct transfer *transfer);
 /* Whether one of the two sockets is a UNIX socket. */
 bool transfer_is_local(const struct transfer *transfer);
 
+/*
+ * To be called before `length` bytes are sent to a backend: the second time, or when they may be
+ * more than a segment, the socket is told not to delay any.
+ */
+void transfer_send_at_once(struct transfer *transfer, size_t length);
+
 /* Counts bytes that were handed over. */
 void transfer_moved(struct transfer *transfer, size_t bytes);
 

@@ -23,9 +23,11 @@ static const struct pipe_record *pipe_of(const struct transfer *transfer)
 
 enum step pump_splice_flush(struct transfer *transfer)
 {
-	const ssize_t n = splice(pipe_of(transfer)->fd[0], NULL, transfer->record->fd[transfer->to],
-		NULL, transfer->direction->held, SPLICE_FLAGS);
+	ssize_t n;
 
+	transfer_send_at_once(transfer, transfer->direction->held);
+	n = splice(pipe_of(transfer)->fd[0], NULL, transfer->record->fd[transfer->to], NULL,
+		transfer->direction->held, SPLICE_FLAGS);
 	if (n < 0) {
 		if (errno == EAGAIN) {
 			transfer_destination_full(transfer);

@@ -120,6 +120,7 @@ void rig_publish(struct rig *rig, uint32_t count)
 		.access_enabled = true,
 		.access_sample = 1.0,
 		.arena = arena,
+		.keepalive_s = rig->options.keepalive_s,
 		.listener_limit = 1,
 		.pool_limit = 1,
 		.listeners = arena_alloc(arena, sizeof *snapshot->listeners),

@@ -29,6 +29,7 @@ struct rig_options {
 	bool local_backend; /* UNIX sockets towards the backends */
 	bool local_client;  /* and from the clients */
 	uint32_t max_sessions;
+	uint32_t keepalive_s; /* towards backends; 0: off */
 };
 
 struct rig {

@@ -278,8 +278,8 @@ void session_on_event(
 }
 
 /*
- * A second has passed: the backend has proved itself, and the session is worth a second lock
- * against damage of its record.
+ * A second has passed: the backend has proved itself, and the session is worth a few system calls:
+ * probes that find a backend's machine gone, and a second lock against damage of its record.
  */
 static void come_of_age(struct worker *worker, uint32_t index)
 {
@@ -287,6 +287,10 @@ static void come_of_age(struct worker *worker, uint32_t index)
 
 	worker->sessions[index].aged = 1;
 	tell_success(worker, index);
+	if ((record->flags & RECORD_LOCAL_BACKEND) == 0) {
+		(void)socket_keep_alive(
+			record->fd[SIDE_BACKEND], worker_snapshot(worker)->keepalive_s);
+	}
 	record->cookie[SIDE_CLIENT] = socket_cookie(record->fd[SIDE_CLIENT]);
 	record->cookie[SIDE_BACKEND] = socket_cookie(record->fd[SIDE_BACKEND]);
 	atomic_signal_fence(memory_order_seq_cst);

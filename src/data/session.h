@@ -86,6 +86,7 @@ struct session {
 	uint8_t aged;             /* whether it has been open for a second */
 	uint8_t told;             /* enum told: what control has heard about it */
 	uint8_t claimed;          /* whether it counts against the listener's max_connections */
+	uint8_t undelayed;        /* whether the backend's socket has TCP_NODELAY */
 	struct direction direction[SIDE_COUNT];
 };
 

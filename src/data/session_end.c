@@ -325,12 +325,15 @@ void session_end_watch_idle(struct worker *worker, uint32_t index)
 		}
 		return;
 	}
+	if (!session->aged && limit_ns / 4 >= SESSION_AGED_NS) {
+		return; /* it is looked at when it comes of age: that deadline is set */
+	}
 	next_ns = look_at_readers(worker, index, limit_ns);
 	if (worker->now_ns >= session->active_ns + limit_ns) {
 		end_idle(worker, index, reason);
 		return;
 	}
-	/* A young session first comes of age: that deadline is set, and not far. */
+	/* A young session first comes of age, unless its limit is shorter. */
 	if (session->aged || next_ns < worker->now_ns + SESSION_AGED_NS) {
 		deadlines_set(&worker->deadlines, index, next_ns);
 	}

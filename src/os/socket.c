@@ -30,7 +30,7 @@ static bool is_local(const struct sockaddr_any *address)
 	return address->generic.sa_family == AF_UNIX;
 }
 
-static int set_keepalive(int fd, uint32_t idle_s)
+int socket_keep_alive(int fd, uint32_t idle_s)
 {
 	int r;
 
@@ -66,31 +66,35 @@ static int set_buffers(int fd, uint64_t bytes)
 	return r == 0 ? set_number(fd, SOL_SOCKET, SO_SNDBUF, half) : r;
 }
 
-/* The options that both a listener (for what it accepts) and a connecting socket get. */
-static int set_stream_options(int fd, bool local, uint32_t keepalive_s, uint64_t max_buffered)
+int socket_send_at_once(int fd)
 {
-	int r = set_buffers(fd, max_buffered);
+	return set_flag(fd, IPPROTO_TCP, TCP_NODELAY);
+}
 
-	if (local) {
-		return r;
-	}
-	if (r == 0) {
-		r = set_flag(fd, IPPROTO_TCP, TCP_NODELAY);
-	}
-	if (r == 0) {
-		/* So that urgent data is forwarded, and the kernel's byte counts stay exact. */
-		r = set_flag(fd, SOL_SOCKET, SO_OOBINLINE);
-	}
-	return r == 0 ? set_keepalive(fd, keepalive_s) : r;
+/*
+ * What both a listener (for what it accepts) and a connecting socket get before anything else:
+ * urgent data in line, so that it is forwarded, and that the kernel's byte counts stay exact.
+ */
+static int set_stream_options(int fd, bool local, uint64_t max_buffered)
+{
+	const int r = set_buffers(fd, max_buffered);
+
+	return r < 0 || local ? r : set_flag(fd, SOL_SOCKET, SO_OOBINLINE);
 }
 
 static int set_listen_options(int fd, const struct listen_spec *spec)
 {
 	const bool local = is_local(&spec->address);
-	int r = set_stream_options(fd, local, spec->keepalive_s, spec->max_buffered);
+	int r = set_stream_options(fd, local, spec->max_buffered);
 
 	if (local) {
 		return r;
+	}
+	if (r == 0) {
+		r = socket_send_at_once(fd);
+	}
+	if (r == 0) {
+		r = socket_keep_alive(fd, spec->keepalive_s);
 	}
 	if (r == 0) {
 		r = set_flag(fd, SOL_SOCKET, SO_REUSEADDR);
@@ -237,7 +241,7 @@ int socket_adjust(int fd, const struct listen_spec *spec)
 	if (spec->keepalive_s == 0) {
 		return set_number(fd, SOL_SOCKET, SO_KEEPALIVE, 0);
 	}
-	return set_keepalive(fd, spec->keepalive_s);
+	return socket_keep_alive(fd, spec->keepalive_s);
 }
 
 int socket_prove_free(const struct listen_spec *spec, struct error *err)
@@ -266,7 +270,7 @@ int socket_prove_free(const struct listen_spec *spec, struct error *err)
 		     : 0;
 }
 
-int socket_connect(const struct sockaddr_any *address, const struct connect_spec *spec, int *ret_fd)
+int socket_connect(const struct sockaddr_any *address, uint64_t max_buffered, int *ret_fd)
 {
 	const bool local = is_local(address);
 	int fd = socket(address->generic.sa_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -275,7 +279,7 @@ int socket_connect(const struct sockaddr_any *address, const struct connect_spec
 	if (fd < 0) {
 		return -errno;
 	}
-	r = set_stream_options(fd, local, spec->keepalive_s, spec->max_buffered);
+	r = set_stream_options(fd, local, max_buffered);
 	if (r == 0 && connect(fd, &address->generic, address->length) < 0) {
 		r = errno == EINPROGRESS ? 0 : -errno;
 	}

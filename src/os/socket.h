@@ -25,12 +25,6 @@ struct listen_spec {
 	uint64_t max_buffered; /* bytes for each kernel buffer; 0: the kernel's choice */
 };
 
-/* What a socket towards a backend gets. */
-struct connect_spec {
-	uint32_t keepalive_s;
-	uint64_t max_buffered;
-};
-
 /*
  * Opens a non-blocking listening socket; accepted sockets inherit its options (no delay, keepalive,
  * urgent data in line, buffer sizes). A stale UNIX socket is replaced, a live one is EADDRINUSE.
@@ -58,11 +52,19 @@ int socket_prove_free(const struct listen_spec *spec, struct error *err);
 void socket_remove_stale(const struct sockaddr_any *address);
 
 /*
- * Starts a non-blocking connect. Returns 0 when it is done or under way (the caller owns *ret_fd)
+ * Starts a non-blocking connect, with kernel buffers of `max_buffered` bytes each (0: the kernel's
+ * choice) and urgent data in line. Returns 0 when it is done or under way (the caller owns *ret_fd)
  * or a negative errno with nothing left open.
  */
-int socket_connect(
-	const struct sockaddr_any *address, const struct connect_spec *spec, int *ret_fd);
+int socket_connect(const struct sockaddr_any *address, uint64_t max_buffered, int *ret_fd);
+
+/*
+ * What a connected TCP socket is given when it is worth a system call. Small writes go out while
+ * others are not acknowledged yet; probes find a peer that has vanished after so long a silence
+ * (0: never). Return 0 or a negative errno.
+ */
+int socket_send_at_once(int fd);
+int socket_keep_alive(int fd, uint32_t idle_s);
 
 /* What became of a connect: 0 or a positive errno. Consumes the pending error. */
 int socket_take_error(int fd);

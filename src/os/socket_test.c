@@ -62,7 +62,6 @@ static int wait_for(int fd, short events)
 static void accepted_sockets_inherit_the_options_of_the_listener(void **state)
 {
 	struct listen_spec spec = at_loopback(0);
-	const struct connect_spec plain = {.keepalive_s = 7};
 	struct sockaddr_any address;
 	int listener;
 	int client;
@@ -72,7 +71,7 @@ static void accepted_sockets_inherit_the_options_of_the_listener(void **state)
 	spec.keepalive_s = 33;
 	assert_int_equal(socket_listen(&spec, &listener, NULL), 0);
 	address = bound_to(listener);
-	assert_int_equal(socket_connect(&address, &plain, &client), 0);
+	assert_int_equal(socket_connect(&address, 0, &client), 0);
 	assert_true((wait_for(listener, POLLIN) & POLLIN) != 0);
 	accepted = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
 	assert_true(accepted >= 0);
@@ -80,7 +79,14 @@ static void accepted_sockets_inherit_the_options_of_the_listener(void **state)
 	assert_int_equal(option_of(accepted, SOL_SOCKET, SO_OOBINLINE), 1);
 	assert_int_equal(option_of(accepted, SOL_SOCKET, SO_KEEPALIVE), 1);
 	assert_int_equal(option_of(accepted, IPPROTO_TCP, TCP_KEEPIDLE), 33);
+	assert_int_equal(option_of(client, SOL_SOCKET, SO_OOBINLINE), 1);
+	assert_int_equal(option_of(client, SOL_SOCKET, SO_KEEPALIVE), 0);
+	assert_int_equal(option_of(client, IPPROTO_TCP, TCP_NODELAY), 0);
+	assert_int_equal(socket_keep_alive(client, 7), 0);
+	assert_int_equal(socket_send_at_once(client), 0);
+	assert_int_equal(option_of(client, SOL_SOCKET, SO_KEEPALIVE), 1);
 	assert_int_equal(option_of(client, IPPROTO_TCP, TCP_KEEPIDLE), 7);
+	assert_int_equal(option_of(client, IPPROTO_TCP, TCP_NODELAY), 1);
 	assert_true(socket_cookie(client) != 0);
 	assert_true(socket_cookie(client) != socket_cookie(accepted));
 	assert_int_equal(fcntl(client, F_GETFD) & FD_CLOEXEC, 0);
@@ -161,7 +167,6 @@ static void a_stale_unix_socket_is_replaced_and_a_live_one_is_not(void **state)
 static void a_refused_connect_is_told(void **state)
 {
 	struct listen_spec spec = at_loopback(0);
-	const struct connect_spec plain = {.keepalive_s = 0};
 	struct sockaddr_any address;
 	int fd;
 	int r;
@@ -170,7 +175,7 @@ static void a_refused_connect_is_told(void **state)
 	assert_int_equal(socket_listen(&spec, &fd, NULL), 0);
 	address = bound_to(fd);
 	socket_close(fd);
-	r = socket_connect(&address, &plain, &fd);
+	r = socket_connect(&address, 0, &fd);
 	if (r == 0) {
 		assert_true((wait_for(fd, POLLOUT) & POLLERR) != 0);
 		r = -socket_take_error(fd);
@@ -183,7 +188,6 @@ static void a_refused_connect_is_told(void **state)
 static void a_listener_that_refuses_keeps_its_queue(void **state)
 {
 	struct listen_spec spec = at_loopback(0);
-	const struct connect_spec plain = {.keepalive_s = 0};
 	struct sockaddr_any address;
 	int listener;
 	int queued;
@@ -193,10 +197,10 @@ static void a_listener_that_refuses_keeps_its_queue(void **state)
 	(void)state;
 	assert_int_equal(socket_listen(&spec, &listener, NULL), 0);
 	address = bound_to(listener);
-	assert_int_equal(socket_connect(&address, &plain, &queued), 0);
+	assert_int_equal(socket_connect(&address, 0, &queued), 0);
 	assert_true((wait_for(listener, POLLIN) & POLLIN) != 0);
 	assert_int_equal(socket_refuse_new(listener, false), 0);
-	assert_int_equal(socket_connect(&address, &plain, &late), 0);
+	assert_int_equal(socket_connect(&address, 0, &late), 0);
 	accepted = accept4(listener, NULL, NULL, 0);
 	assert_true(accepted >= 0);
 	assert_int_equal(send(queued, "x", 1, MSG_NOSIGNAL), 1);
@@ -214,7 +218,6 @@ static void a_local_listener_that_refuses_keeps_its_queue(void **state)
 {
 	char directory[] = "/tmp/loble-socket-XXXXXX";
 	char path[64];
-	const struct connect_spec plain = {.keepalive_s = 0};
 	struct listen_spec spec;
 	int listener;
 	int queued;
@@ -226,9 +229,9 @@ static void a_local_listener_that_refuses_keeps_its_queue(void **state)
 	(void)snprintf(path, sizeof path, "%s/x.sock", directory);
 	spec = at_path(path);
 	assert_int_equal(socket_listen(&spec, &listener, NULL), 0);
-	assert_int_equal(socket_connect(&spec.address, &plain, &queued), 0);
+	assert_int_equal(socket_connect(&spec.address, 0, &queued), 0);
 	assert_int_equal(socket_refuse_new(listener, true), 0);
-	assert_int_equal(socket_connect(&spec.address, &plain, &late), -ECONNREFUSED);
+	assert_int_equal(socket_connect(&spec.address, 0, &late), -ECONNREFUSED);
 	accepted = accept4(listener, NULL, NULL, 0);
 	assert_true(accepted >= 0);
 	socket_close(accepted);
@@ -241,7 +244,6 @@ static void a_local_listener_that_refuses_keeps_its_queue(void **state)
 static void a_reset_on_close_reaches_the_peer(void **state)
 {
 	struct listen_spec spec = at_loopback(0);
-	const struct connect_spec plain = {.keepalive_s = 0};
 	struct sockaddr_any address;
 	char bytes[8];
 	int listener;
@@ -252,7 +254,7 @@ static void a_reset_on_close_reaches_the_peer(void **state)
 	spec.max_buffered = 65536;
 	assert_int_equal(socket_listen(&spec, &listener, NULL), 0);
 	address = bound_to(listener);
-	assert_int_equal(socket_connect(&address, &plain, &client), 0);
+	assert_int_equal(socket_connect(&address, 0, &client), 0);
 	assert_true((wait_for(listener, POLLIN) & POLLIN) != 0);
 	accepted = accept4(listener, NULL, NULL, 0);
 	assert_true(option_of(accepted, SOL_SOCKET, SO_RCVBUF) <= 65536);

@@ -60,12 +60,11 @@ static short await(int fd, short events)
 
 static void open_pair(int listener, int buffers, struct end ends[static 2])
 {
-	const struct connect_spec spec = {.max_buffered = (uint64_t)buffers};
 	struct sockaddr_any address = {.length = sizeof address.local};
 
 	assert_int_equal(getsockname(listener, &address.generic, &address.length), 0);
 	ends[0] = (struct end){.connected = true};
-	assert_int_equal(socket_connect(&address, &spec, &ends[0].fd), 0);
+	assert_int_equal(socket_connect(&address, (uint64_t)buffers, &ends[0].fd), 0);
 	await(listener, POLLIN);
 	ends[1] = (struct end){.fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)};
 	assert_true(ends[1].fd >= 0);
@@ -433,13 +432,12 @@ static void a_failed_connect_is_closed_and_empty(void **state)
 	const int listener = open_listener(AF_INET, 0);
 	struct sockaddr_any address = {.length = sizeof address.local};
 	struct stream_position position;
-	const struct connect_spec spec = {0};
 	struct end end = {.connected = true};
 
 	(void)state;
 	assert_int_equal(getsockname(listener, &address.generic, &address.length), 0);
 	socket_close(listener);
-	assert_int_equal(socket_connect(&address, &spec, &end.fd), 0);
+	assert_int_equal(socket_connect(&address, 0, &end.fd), 0);
 	await(end.fd, POLLHUP);
 	position = check(&end);
 	assert_true(position.closed && position.reset);
