@@ -17,7 +17,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from lib import bars, cell, machine, namespace, peers, process, report  # noqa: E402
 from lib import table, workloads  # noqa: E402
 
-QUICK = ("churn", "pingpong", "bulk", "syscalls", "idle", "early")
+QUICK = ("churn", "pingpong", "bulk", "download-8-shared", "upload-8-shared", "syscalls", "idle",
+    "early")
 
 
 class Rig:
@@ -62,9 +63,10 @@ def parse_arguments():
     parser.add_argument("--duration-ms", type=int, help="of each measurement by time")
     parser.add_argument("--bulk-mib", type=int, help="that each bulk measurement moves")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
-    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("bench-results"))
+    parser.add_argument("--output", type=pathlib.Path, help="a folder; else results/ of the build")
     options = parser.parse_args()
     options.build = options.build.resolve()
+    options.output = options.output or options.build / "results"
     options.rounds = options.rounds or (3 if options.quick else 9)
     options.duration_ms = options.duration_ms or (400 if options.quick else 1500)
     options.bulk_mib = options.bulk_mib or (512 if options.quick else 2048)

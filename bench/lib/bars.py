@@ -32,7 +32,7 @@ def rows():
     for direction in ("download", "upload"):
         for streams in (1, 8):
             name = f"{direction}-{streams}"
-            yield Bar(f"{name}: rate, HAProxy defaults", name, "rate", "haproxy", 1.6,
+            yield Bar(f"{name}: rate, HAProxy defaults", name + "-shared", "rate", "haproxy", 1.6,
                 lower=False)
             yield Bar(f"{name}: CPU/GB, HAProxy defaults", name, "cpu", "haproxy", 0.35)
             yield Bar(f"{name}: CPU/GB, HAProxy at its best", name, "cpu", "haproxy-best", 1.0,

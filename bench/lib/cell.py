@@ -17,6 +17,7 @@ HOLE = "127.0.9.9:9300"
 FLAP_PORT = 9301
 PROXY_CPUS = {1: frozenset((0,)), 2: frozenset((0, 1))}  # by workers
 LOAD_CPUS = {1: frozenset((1,)), 2: frozenset((0, 1))}
+ALL_CPUS = frozenset((0, 1))
 SETTLE_SECONDS = 0.05  # for the proxy to end the last sessions before it is looked at
 
 
@@ -67,12 +68,13 @@ class Load:
 class Cell:
     """With its `with` block, all that it has started ends."""
 
-    def __init__(self, rig, peer, setup, settings=None, real_time=False):
+    def __init__(self, rig, peer, setup, settings=None, real_time=False, shared=False):
         self.rig = rig
         self.peer = peer
         self.setup = setup
         self.settings = settings
-        self.load_place = process.Place(LOAD_CPUS[setup.workers], real_time)
+        load_cpus = ALL_CPUS if shared else LOAD_CPUS[setup.workers]
+        self.load_place = process.Place(load_cpus, real_time)
         self.proxy_place = process.Place(PROXY_CPUS[setup.workers], real_time)
         self.stack = contextlib.ExitStack()
         self.proxy = None

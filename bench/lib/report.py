@@ -37,7 +37,8 @@ svg .dot.poor, svg .verdict.poor { fill: var(--poor); } svg .interval.poor { str
 
 GROUPS = {
     "churn": "Short sessions", "pingpong": "Small requests on open sessions",
-    "bulk": "Bulk transfers", "latency": "Latency of an open loop",
+    "bulk": "Bulk transfers", "shared": "Bulk transfers, load on both CPUs",
+    "latency": "Latency of an open loop",
     "syscalls": "System calls", "idle": "Memory of idle sessions",
     "stalled": "Stalled readers", "early": "Early answers", "broken": "Broken backends",
     "size": "Cost against size",

@@ -72,7 +72,8 @@ def bulk(rig, peer, workload):
         return {"download": {"request": 64, "response": length},
             "upload": {"request": length, "response": 64}}[direction]
     direction = workload.parameters["direction"]
-    with cells.Cell(rig, peer, setup_of(workload)) as cell:
+    shared = workload.parameters["shared"]
+    with cells.Cell(rig, peer, setup_of(workload), shared=shared) as cell:
         options = {"connections": streams, "count": streams, "duration_ms": 60000}
         cell.warm(direction, **options, **sizes(16 * MIB))
         load = cell.load(direction, **options, **sizes(size))
@@ -293,15 +294,15 @@ def request_rows(workers):
             workers=workers, parameters={"sessions": sessions})
 
 
-def bulk_rows(workers):
-    suffix = "" if workers == 1 else f"-{workers}w"
-    words = "" if workers == 1 else f", {workers} workers"
+def bulk_rows(workers, shared=False):
+    suffix = "-shared" if shared else "" if workers == 1 else f"-{workers}w"
+    words = ", load on both CPUs" if shared else "" if workers == 1 else f", {workers} workers"
     for direction in ("download", "upload"):
         for streams in (1, 8):
             yield Workload(f"{direction}-{streams}{suffix}",
                 f"bulk {direction}, {streams} stream{'s' * (streams > 1)}{words}", bulk, BULK,
-                "bulk", workers=workers,
-                parameters={"direction": direction, "streams": streams})
+                "shared" if shared else "bulk", workers=workers,
+                parameters={"direction": direction, "streams": streams, "shared": shared})
 
 
 def size_rows():
@@ -340,6 +341,7 @@ def trouble_rows():
 def rows():
     yield from request_rows(1)
     yield from bulk_rows(1)
+    yield from bulk_rows(1, shared=True)
     yield Workload("syscalls", "system calls per short session, 20 at a time", syscalls,
         {"calls": Metric("calls")}, "syscalls", peers=PROXIES, rounds=3)
     yield Workload("idle", "user memory of an idle session, 9,000 of them", idle,
