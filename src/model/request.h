@@ -18,7 +18,7 @@
 struct error;
 struct request_box;
 
-enum { REQUESTS_MAX = 64, REQUEST_ARGUMENT_MAX = 512 };
+enum { REQUESTS_MAX = 32, REQUEST_ARGUMENT_MAX = 512 };
 
 enum request_kind {
 	REQUEST_RELOAD,
