@@ -140,7 +140,9 @@ static void the_end_writes_the_last_sessions(void **state)
 	const struct log_writer_setup log_setup = {.path = path};
 	const struct access_record record = {.tries = 1};
 	struct access_ring *rings[TEST_WORKERS];
-	struct observe_setup setup = {.shm = *state, .access_rings = rings, .admin_fd = -1};
+	const struct snapshot_store store = {.current = NULL};
+	struct observe_setup setup = {
+		.shm = *state, .store = &store, .access_rings = rings, .admin_fd = -1};
 	struct observe *observe;
 	struct log_writer *writer;
 	unsigned lines = 0;
