@@ -83,12 +83,6 @@ static void run_timers(struct control *control, uint64_t now_ns)
 	}
 }
 
-static void refuse_signal(const char *event, const char *what)
-{
-	log_message(
-		LOG_WARN, event, "%s is not available in this version; nothing has changed", what);
-}
-
 static void on_signals(struct control *control)
 {
 	struct signalfd_siginfo info;
@@ -106,7 +100,7 @@ static void on_signals(struct control *control)
 			reload_request(control, CAUSE_SIGNAL);
 			break;
 		case SIGUSR2:
-			refuse_signal("upgrade_refused", "an upgrade in place");
+			control_on_upgrade(control);
 			break;
 		default:
 			break;
@@ -208,7 +202,7 @@ static bool turn(struct control *control)
 uint64_t control_run(struct control *control)
 {
 	control_begin(control);
-	while (!turn(control)) {
+	while (!turn(control) && !control_parked(control)) {
 	}
 	return control->cut_sessions;
 }

@@ -9,8 +9,11 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "model/event.h"
 
 struct access_ring;
 struct config;
@@ -39,6 +42,7 @@ struct control_setup {
 	struct request_box *requests; /* of the admin thread; NULL: none */
 	int signal_fd;                /* signalfd of SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 */
 	uint64_t seed;
+	enum event_kind story_kind;
 	const char *story;                  /* why a predecessor has died; NULL: there was none */
 	void (*reopen_logs)(void *context); /* SIGUSR1 */
 	/*
@@ -67,6 +71,9 @@ int control_create(
  * have left their loops, but for those that hang.
  */
 uint64_t control_run(struct control *control);
+
+/* Whether control_run() has returned for an upgrade: nothing may be closed then. */
+bool control_parked(const struct control *control);
 
 /* How many workers have not left their loops; after control_run(): those that hang. */
 uint32_t control_workers_left(const struct control *control);

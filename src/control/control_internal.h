@@ -38,6 +38,7 @@ struct control {
 	uint64_t version;      /* of the current snapshot */
 	uint64_t cut_sessions; /* at the stop */
 	bool listening;        /* it has not been said that the listeners are closed */
+	bool parking;          /* an upgrade: the workers were told to leave all as it is */
 	int epoll_fd;
 	uint64_t drain_look_ns; /* when to look again at the sessions of draining backends */
 	bool outbox_waits;      /* a worker's ring was full */
@@ -60,6 +61,9 @@ int control_make_roster(struct control *control, const struct config *config,
 void control_publish(struct control *control, uint64_t now_ns);
 
 /* Takes up the phase that the process is in: it starts, or a predecessor has begun to stop it. */
+/* The supervisor has changed what it says about an upgrade. */
+void control_on_upgrade(struct control *control);
+
 void control_begin(struct control *control);
 
 /* Feeds the stop machine and does what it says. Returns whether the process has stopped. */

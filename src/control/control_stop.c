@@ -165,7 +165,7 @@ static uint64_t drain_left_ns(const struct control *control)
 void control_begin(struct control *control)
 {
 	if (control->setup.story != NULL) {
-		record_process(control, EVENT_WORKER_RESTARTED, control->setup.story);
+		record_process(control, control->setup.story_kind, control->setup.story);
 	}
 	switch ((enum process_phase)atomic_load_explicit(
 		&control->setup.shm->header->process.phase, memory_order_acquire)) {

@@ -15,8 +15,10 @@ static enum log_level level_of(const struct event *event)
 	case EVENT_BACKEND_HELD:
 	case EVENT_BACKEND_UNRESOLVED:
 	case EVENT_WORKER_RESTARTED:
+	case EVENT_UPGRADE_REFUSED:
 		return LOG_WARN;
 	case EVENT_PROCESS_STARTED:
+	case EVENT_UPGRADED:
 	case EVENT_PROCESS_STOPPING:
 	case EVENT_PROCESS_STOPPED:
 	case EVENT_LISTENER_OPENED:
@@ -45,7 +47,7 @@ static void add_states(struct log_line *line, const struct event *event)
 
 static void add_numbers(struct log_line *line, const struct event *event)
 {
-	if (event->kind == EVENT_WORKER_RESTARTED) {
+	if (event->kind == EVENT_WORKER_RESTARTED || event->kind == EVENT_UPGRADED) {
 		log_number(line, "sessions", event->sessions);
 	}
 	if (event->kind != EVENT_BACKEND_HEALTH && event->kind != EVENT_BACKEND_HELD) {

@@ -9,6 +9,8 @@
 #include "main/load.h"
 #include "main/options.h"
 #include "main/supervisor.h"
+#include "main/takeover.h"
+#include "main/upgrade.h"
 
 static int usage(const char *problem)
 {
@@ -43,6 +45,16 @@ int command_run(const struct options *options)
 	struct config *config;
 	int code = EXIT_CODE_USAGE;
 
+	switch (takeover_get()->role) {
+	case TAKEOVER_CHECK:
+		return upgrade_check(takeover_get());
+	case TAKEOVER_NEW:
+	case TAKEOVER_BACK:
+		return supervisor_resume(
+			has_arguments(options) ? NULL : load_path(options->config_path));
+	case TAKEOVER_NONE:
+		break;
+	}
 	if (!has_arguments(options) && options->config_path == NULL &&
 		access(LOAD_DEFAULT_PATH, F_OK) < 0) {
 		return usage(

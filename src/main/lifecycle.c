@@ -246,6 +246,7 @@ static int start_control(struct process *process, struct error *err)
 		.requests = process->requests,
 		.signal_fd = process->signal_fd,
 		.seed = clock_monotonic_ns(),
+		.story_kind = process->setup->story_kind,
 		.story = process->setup->inherit ? process->setup->story : NULL,
 		.reopen_logs = reopen_logs,
 		.load = process->setup->path == NULL ? NULL : load_again,
@@ -333,6 +334,12 @@ static uint32_t run(struct process *process)
 
 	say_started(process);
 	cut = control_run(process->control);
+	if (control_parked(process->control)) {
+		/* All that is open is for another binary: nothing is closed but the logs. */
+		stop_access_log(process);
+		stop_log(process);
+		_exit(EXIT_CODE_DONE);
+	}
 	hung = control_workers_left(process->control);
 	if (hung == 0) {
 		plane_join(&process->plane);

@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "model/event.h"
+
 struct config;
 struct shm;
 
@@ -22,7 +24,8 @@ struct lifecycle {
 	struct shm *shm;             /* borrowed: the supervisor's; NULL: makes its own */
 	pid_t supervisor;            /* 0: none */
 	bool inherit;                /* goes on with what is in the shared memory */
-	const char *story;           /* why it does, for the log; borrowed */
+	enum event_kind story_kind;  /* what the log says about that */
+	const char *story;           /* and why; borrowed */
 	const int *keep;             /* borrowed: descriptors that are the supervisor's */
 	uint32_t keep_count;
 };

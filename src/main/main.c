@@ -12,6 +12,7 @@
 #include "main/commands.h"
 #include "main/exit_code.h"
 #include "main/options.h"
+#include "main/takeover.h"
 
 /* What was printed must have arrived: a full disk or a closed pipe is a failure. */
 static int finish_output(int code)
@@ -79,6 +80,7 @@ int main(int argc, char **argv)
 	static struct options options;
 	struct error err;
 
+	takeover_begin(argc, argv);
 	open_standard_streams();
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (options_parse(argc, argv, &options, &err) < 0) {

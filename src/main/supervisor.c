@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,10 +15,10 @@
 #include "config/config.h"
 #include "config/diag.h"
 #include "main/exit_code.h"
-#include "main/hang.h"
 #include "main/lifecycle.h"
-#include "main/restarts.h"
 #include "main/running_config.h"
+#include "main/supervisor_internal.h"
+#include "main/takeover.h"
 #include "model/shm.h"
 #include "os/clock.h"
 #include "os/notify.h"
@@ -26,40 +27,19 @@
 enum {
 	OOM_SCORE_LOWER = 500, /* the kernel is to end the worker process first */
 	SIGNAL_BASE = 128,     /* what shells add to the number of a signal */
-	STORY_MAX = 96,
-	LOADS_OF_DAMAGED = 3, /* of a running configuration, before it is given up */
+	LOADS_OF_DAMAGED = 3,  /* of a running configuration, before it is given up */
 };
 
 static const uint64_t S_NS = 1000000000;
+static const uint64_t MS_NS = 1000000;
 static const uint64_t STARTING_LOOK_NS = 5 * 1000000ULL;
+static const uint64_t NEW_LIMIT_NS = 1 * 1000000000ULL;    /* of the first of a new binary */
 static const uint64_t START_LIMIT_NS = 30 * 1000000000ULL; /* of a successor: else it hangs */
-
-struct supervisor {
-	const struct config *config; /* borrowed: as it was read */
-	const char *path;            /* borrowed: of its file; NULL: none */
-	struct shm shm;
-	pid_t self;
-	pid_t worker;
-	bool served;      /* a worker process has served, so a death is a crash from now on */
-	bool serving;     /* the present one does */
-	bool stopping;    /* an order to stop was passed on */
-	uint64_t born_ns; /* when the present one was made */
-	uint64_t watchdog_ns;
-	uint64_t notify_ns; /* how often systemd wants to hear from us; 0: never */
-	uint64_t notified_ns;
-	uint64_t beats[WORKERS_MAX]; /* of each worker when the process was made */
-	struct hang hangs[WORKERS_MAX];
-	struct restarts restarts;
-	sigset_t signals; /* that it waits for */
-	sigset_t before;  /* the mask of whoever started us */
-	int oom_score;
-	bool has_oom_score;
-	char story[STORY_MAX]; /* of the last death */
-};
 
 /* What a worker process needs of its own, before it does anything else. */
 static bool begin_child(struct supervisor *supervisor)
 {
+	takeover_disarm();   /* its crash is none of the supervisor's */
 	(void)setpgid(0, 0); /* a terminal's Ctrl-C goes to the supervisor, which passes it on */
 	process_set_main(supervisor->self);
 	(void)unsetenv("NOTIFY_SOCKET");
@@ -90,9 +70,8 @@ static struct config *load_running(struct supervisor *supervisor)
 			/* What is open is the next one's: nothing is closed. */
 			_exit(EXIT_CODE_LIMIT);
 		}
-		(void)fputs("loble: the running configuration is damaged; going on with that of "
-			    "the start\n",
-			stderr);
+		(void)fprintf(stderr, "loble: the running configuration is damaged%s\n",
+			supervisor->config == NULL ? "" : "; going on with that of the start");
 	}
 	diag_free(diag);
 	return running;
@@ -101,13 +80,15 @@ static struct config *load_running(struct supervisor *supervisor)
 /* In the worker process. The first one goes by the configuration as it was read. */
 static int serve(struct supervisor *supervisor)
 {
-	const int keep[] = {supervisor->shm.fd};
+	const int keep[] = {
+		supervisor->shm.fd, supervisor->upgrade.binary.fd, supervisor->previous.fd};
 	struct lifecycle setup = {
 		.config = supervisor->config,
 		.path = supervisor->path,
 		.shm = &supervisor->shm,
 		.supervisor = supervisor->self,
 		.inherit = supervisor->served,
+		.story_kind = supervisor->story_kind,
 		.story = supervisor->story,
 		.keep = keep,
 		.keep_count = ARRAY_COUNT(keep),
@@ -121,6 +102,9 @@ static int serve(struct supervisor *supervisor)
 	if (setup.inherit) {
 		running = load_running(supervisor);
 		setup.config = running != NULL ? running : setup.config;
+		if (setup.config == NULL) {
+			_exit(EXIT_CODE_REFUSED);
+		}
 	}
 	code = lifecycle_run(&setup);
 	config_free(running);
@@ -133,7 +117,7 @@ static uint64_t beats_of(const struct supervisor *supervisor, uint32_t worker)
 }
 
 /* Returns the child's id, 0 in the child, or a negative errno. */
-static pid_t start_worker(struct supervisor *supervisor)
+pid_t supervisor_start_worker(struct supervisor *supervisor)
 {
 	pid_t pid;
 
@@ -173,6 +157,7 @@ static void look_for_service(struct supervisor *supervisor)
 		return;
 	}
 	supervisor->serving = true;
+	supervisor_end_takeover(supervisor);
 	if (!supervisor->served) {
 		char status[128];
 
@@ -189,7 +174,12 @@ static bool is_hung(struct supervisor *supervisor, uint64_t now_ns)
 	bool hung = false;
 
 	if (!supervisor->serving) {
-		return supervisor->served && now_ns - supervisor->born_ns >= START_LIMIT_NS;
+		const uint64_t limit_ns =
+			takeover_get()->role == TAKEOVER_NEW && supervisor->probation_ns == 0
+			? NEW_LIMIT_NS
+			: START_LIMIT_NS;
+
+		return supervisor->served && now_ns - supervisor->born_ns >= limit_ns;
 	}
 	for (uint32_t i = 0; i < supervisor->shm.workers; i++) {
 		const struct worker_state *state = &supervisor->shm.worker_states[i];
@@ -228,7 +218,8 @@ static void tell_watchdog(struct supervisor *supervisor, uint64_t now_ns)
 /* The next signal, or 0 when it is time to look again. */
 static int wait_for_signal(const struct supervisor *supervisor)
 {
-	const uint64_t limit_ns = supervisor->serving ? HANG_LOOK_NS : STARTING_LOOK_NS;
+	const bool busy = !supervisor->serving || supervisor->upgrade.trial != 0;
+	const uint64_t limit_ns = busy ? STARTING_LOOK_NS : HANG_LOOK_NS;
 	const struct timespec limit = {.tv_nsec = (long)limit_ns};
 	const int signal = sigtimedwait(&supervisor->signals, NULL, &limit);
 
@@ -246,9 +237,11 @@ static void on_signal(struct supervisor *supervisor, int signal)
 		}
 		(void)kill(supervisor->worker, signal);
 		break;
+	case SIGUSR2:
+		supervisor_begin_upgrade(supervisor);
+		break;
 	case SIGHUP:
 	case SIGUSR1:
-	case SIGUSR2:
 		(void)kill(supervisor->worker, signal);
 		break;
 	default:
@@ -258,6 +251,7 @@ static void on_signal(struct supervisor *supervisor, int signal)
 
 static void tell_story(struct supervisor *supervisor, int status)
 {
+	supervisor->story_kind = EVENT_WORKER_RESTARTED;
 	if (WIFSIGNALED(status)) {
 		const char *name = sigabbrev_np(WTERMSIG(status));
 
@@ -281,7 +275,7 @@ static bool is_over(const struct supervisor *supervisor, int status)
 		(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_CODE_DONE);
 }
 
-static void pause_for(uint64_t ns)
+void supervisor_pause(uint64_t ns)
 {
 	struct timespec left = {
 		.tv_sec = (time_t)(ns / S_NS),
@@ -306,8 +300,8 @@ static bool replace_worker(struct supervisor *supervisor)
 
 	counter_add(&process->worker_restarts, 1);
 	do {
-		pause_for(delay_ns);
-		pid = start_worker(supervisor);
+		supervisor_pause(delay_ns);
+		pid = supervisor_start_worker(supervisor);
 		delay_ns = restarts_delay_ns(&supervisor->restarts, false, clock_monotonic_ns());
 	} while (pid < 0);
 	if (pid > 0 && had_served) {
@@ -333,14 +327,18 @@ static int watch_over(struct supervisor *supervisor, bool *ret_child)
 				return code_of(status);
 			}
 			tell_story(supervisor, status);
+			supervisor_go_back(supervisor);
 			if (!replace_worker(supervisor)) {
 				*ret_child = true;
 				return 0;
 			}
 		} else if (is_hung(supervisor, now_ns)) {
 			(void)kill(supervisor->worker, SIGABRT);
-			pause_for(S_NS / 100);
+			supervisor_pause(S_NS / 100);
 			(void)kill(supervisor->worker, SIGKILL);
+		} else if (!supervisor_step_upgrade(supervisor, now_ns)) {
+			*ret_child = true;
+			return 0;
 		}
 	}
 }
@@ -378,20 +376,38 @@ static uint64_t notify_interval_ns(void)
 	return strtoull(text, NULL, 10) * 1000 / 2;
 }
 
+/* Both processes come out of here: the worker process once it has served. */
+static int oversee(struct supervisor *supervisor)
+{
+	bool child = false;
+	int code = EXIT_CODE_LIMIT;
+	const pid_t pid = supervisor_start_worker(supervisor);
+
+	if (pid < 0) {
+		(void)fprintf(stderr, "loble: error: cannot start a worker process: %s\n",
+			strerrordesc_np(-pid));
+	} else if (pid > 0) {
+		code = watch_over(supervisor, &child);
+	}
+	if (pid == 0 || child) {
+		code = serve(supervisor);
+	}
+	shm_destroy(&supervisor->shm);
+	return code;
+}
+
 int supervisor_run(const struct config *config, const char *path)
 {
 	struct supervisor supervisor = {
 		.config = config,
 		.path = path,
 		.self = getpid(),
-		.watchdog_ns = config->server.watchdog_ms * 1000000,
+		.watchdog_ns = config->server.watchdog_ms * MS_NS,
 		.notify_ns = notify_interval_ns(),
+		.previous = {.fd = -1},
 	};
 	struct config settled = *config;
 	struct error err = {.code = 0};
-	bool child = false;
-	pid_t pid;
-	int code = EXIT_CODE_LIMIT;
 
 	process_grow_table(lifecycle_settle(&settled));
 	if (shm_create(settled.server.workers, settled.server.max_sessions, &supervisor.shm, &err) <
@@ -399,18 +415,60 @@ int supervisor_run(const struct config *config, const char *path)
 		(void)fprintf(stderr, "loble: error: %s\n", err.text);
 		return EXIT_CODE_LIMIT;
 	}
+	upgrade_init(&supervisor.upgrade, supervisor.shm.fd);
 	take_signals(&supervisor);
 	lower_oom_score(&supervisor);
-	pid = start_worker(&supervisor);
-	if (pid < 0) {
-		(void)fprintf(stderr, "loble: error: cannot start a worker process: %s\n",
-			strerrordesc_np(-pid));
-	} else if (pid > 0) {
-		code = watch_over(&supervisor, &child);
+	return oversee(&supervisor);
+}
+
+static int attach_memory(struct supervisor *supervisor, int fd, struct error *err)
+{
+	int r = shm_attach(fd, &supervisor->shm, err);
+
+	if (r < 0) {
+		r = shm_convert(fd, &supervisor->shm, err);
+		if (r == 0) {
+			(void)close(fd);
+			takeover_set_memory(supervisor->shm.fd);
+		}
 	}
-	if (pid == 0 || child) {
-		code = serve(&supervisor);
+	return r;
+}
+
+int supervisor_resume(const char *path)
+{
+	const struct takeover *handed = takeover_get();
+	struct supervisor supervisor = {
+		.path = path,
+		.self = getpid(),
+		.served = true,
+		.watchdog_ns = handed->watchdog_ms * MS_NS,
+		.notify_ns = notify_interval_ns(),
+		.oom_score = handed->oom_score,
+		.has_oom_score = true,
+		.previous = held_file_note(handed->binary_fd),
+		.story_kind = handed->role == TAKEOVER_NEW ? EVENT_UPGRADED : EVENT_UPGRADE_REFUSED,
+	};
+	struct rlimit limit;
+	struct error err = {.code = 0};
+
+	take_signals(&supervisor);
+	(void)sigemptyset(&supervisor.before); /* what is blocked now the last image has blocked */
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		process_grow_table(
+			limit.rlim_cur); /* execve() has made the table as small as can be */
 	}
-	shm_destroy(&supervisor.shm);
-	return code;
+	if (attach_memory(&supervisor, handed->memory_fd, &err) < 0) {
+		/* The trial has seen to it that this does not happen; if it does, the airbag bursts. */
+		(void)fprintf(stderr, "loble: error: %s\n", err.text);
+		abort();
+	}
+	upgrade_init(&supervisor.upgrade, supervisor.shm.fd);
+	(void)snprintf(supervisor.story, sizeof supervisor.story, "%s",
+		handed->role == TAKEOVER_NEW ? LOBLE_VERSION : handed->reason);
+	if (handed->role == TAKEOVER_BACK) {
+		supervisor_set_upgrade(&supervisor, UPGRADE_REFUSED, handed->reason);
+	}
+	supervisor.wanted = counter_get(&supervisor.shm.header->process.upgrades_wanted);
+	return oversee(&supervisor);
 }

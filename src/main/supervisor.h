@@ -16,3 +16,6 @@ struct config;
  * exit_code, in both processes. `config` is borrowed.
  */
 int supervisor_run(const struct config *config, const char *path);
+
+/* The same in an image that takes over from another one: see takeover.h. */
+int supervisor_resume(const char *path);

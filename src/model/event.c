@@ -20,6 +20,8 @@ static const char *const kind_names[EVENT_KIND_COUNT] = {
 	[EVENT_BACKEND_UNRESOLVED] = "backend_unresolved",
 	[EVENT_POOL_FALLBACK] = "pool_fallback",
 	[EVENT_WORKER_RESTARTED] = "worker_restarted",
+	[EVENT_UPGRADED] = "upgraded",
+	[EVENT_UPGRADE_REFUSED] = "upgrade_refused",
 };
 
 static const char *const cause_names[CAUSE_COUNT] = {

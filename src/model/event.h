@@ -34,6 +34,8 @@ enum event_kind {
 	EVENT_BACKEND_UNRESOLVED, /* a name could not be looked up */
 	EVENT_POOL_FALLBACK,      /* to: 1 none is healthy, 0 one is again */
 	EVENT_WORKER_RESTARTED,   /* the worker process has died, and another one goes on */
+	EVENT_UPGRADED,           /* another binary goes on */
+	EVENT_UPGRADE_REFUSED,    /* it could not: this one goes on */
 	EVENT_KIND_COUNT,
 };
 

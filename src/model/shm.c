@@ -309,6 +309,20 @@ const char *continued_from_name(enum continued_from from)
 	return names[from];
 }
 
+const char *upgrade_state_name(enum upgrade_state state)
+{
+	static const char *const names[UPGRADE_STATE_COUNT] = {
+		[UPGRADE_NONE] = "none",
+		[UPGRADE_TRIAL] = "running",
+		[UPGRADE_PARKING] = "running",
+		[UPGRADE_DONE] = "done",
+		[UPGRADE_REFUSED] = "refused",
+	};
+
+	assert(state < UPGRADE_STATE_COUNT);
+	return names[state];
+}
+
 const char *lost_reason_name(enum lost_reason reason)
 {
 	static const char *const names[LOST_REASON_COUNT] = {

@@ -42,7 +42,24 @@ enum process_phase {
 	PHASE_STOPPED,
 };
 
-/* Of the process as a whole. Control writes, anybody reads. */
+/* How the last upgrade of the binary stands. */
+enum upgrade_state {
+	UPGRADE_NONE,
+	UPGRADE_TRIAL,   /* the new program is asked whether it could take over */
+	UPGRADE_PARKING, /* the worker process is to leave all as it is, and end */
+	UPGRADE_DONE,
+	UPGRADE_REFUSED,
+	UPGRADE_STATE_COUNT,
+};
+
+const char *upgrade_state_name(enum upgrade_state state);
+
+enum { UPGRADE_REASON_MAX = 96 };
+
+/*
+ * Of the process as a whole. Control writes, anybody reads; the restarts and what is about upgrades
+ * is the supervisor's but for the wish.
+ */
 struct process_state {
 	ONLY_ALTERNATE(uint64_t mark;)
 	_Atomic uint32_t phase; /* enum process_phase */
@@ -53,6 +70,10 @@ struct process_state {
 	counter_t worker_restarts;
 	counter_t upgrades;
 	counter_t log_lines_dropped;
+	counter_t upgrades_wanted; /* how often the worker process has asked for one */
+	counter_t upgrade_attempts;
+	_Atomic uint32_t upgrade_state;          /* enum upgrade_state; stored last */
+	char upgrade_reason[UPGRADE_REASON_MAX]; /* why it was refused */
 	/* One more than the highest number of a listening socket so far; only grows. Control. */
 	_Atomic uint32_t listen_limit;
 	counter_t started_ns;     /* monotonic: when the first process of the line began */

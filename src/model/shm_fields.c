@@ -49,6 +49,10 @@ const struct layout_field shm_fields[] = {
 	{ONE(PART_HEADER, 11, UNSIGNED, struct shm_header, process.drain_since_ns)},
 	{ONE(PART_HEADER, 12, SIGNED, struct shm_header, process.steering_fd)},
 	{ONE(PART_HEADER, 13, UNSIGNED, struct shm_header, process.steering_error)},
+	{ONE(PART_HEADER, 14, UNSIGNED, struct shm_header, process.upgrades_wanted)},
+	{ONE(PART_HEADER, 15, UNSIGNED, struct shm_header, process.upgrade_attempts)},
+	{ONE(PART_HEADER, 16, UNSIGNED, struct shm_header, process.upgrade_state)},
+	{ONE(PART_HEADER, 17, BYTES, struct shm_header, process.upgrade_reason)},
 #if RECORD_LAYOUT_ALTERNATE
 	{ONE(PART_HEADER, FIELD_MARK, UNSIGNED, struct shm_header, process.mark), .initial = 77},
 #endif

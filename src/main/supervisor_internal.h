@@ -1,0 +1,72 @@
+/*
+ * The parts of the supervisor. Private to main/supervisor*.c.
+ *
+ * Threads: the first one, and there is no other. Nothing here allocates.
+ */
+#pragma once
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "main/hang.h"
+#include "main/restarts.h"
+#include "main/upgrade.h"
+#include "model/event.h"
+#include "model/shm.h"
+
+struct config;
+
+enum { STORY_MAX = TAKEOVER_REASON_MAX };
+
+struct supervisor {
+	const struct config *config; /* borrowed: as it was read; NULL after an upgrade */
+	const char *path;            /* borrowed: of its file; NULL: none */
+	struct shm shm;
+	pid_t self;
+	pid_t worker;
+	bool served;      /* a worker process has served, so a death is a crash from now on */
+	bool serving;     /* the present one does */
+	bool stopping;    /* an order to stop was passed on */
+	uint64_t born_ns; /* when the present one was made */
+	uint64_t watchdog_ns;
+	uint64_t notify_ns; /* how often systemd wants to hear from us; 0: never */
+	uint64_t notified_ns;
+	uint64_t beats[WORKERS_MAX]; /* of each worker when the process was made */
+	struct hang hangs[WORKERS_MAX];
+	struct restarts restarts;
+	sigset_t signals; /* that it waits for */
+	sigset_t before;  /* the mask of whoever started us */
+	int oom_score;
+	bool has_oom_score;
+	enum event_kind story_kind;
+	char story[STORY_MAX]; /* of the last death, or upgrade */
+	struct upgrade upgrade;
+	uint64_t wanted;           /* upgrades that the worker process has asked for so far */
+	struct held_file previous; /* the program file of the image before */
+	uint64_t probation_ns; /* since when this image serves in its place; 0: it does not yet */
+};
+
+/* Returns the child's id, 0 in the child, or a negative errno. */
+pid_t supervisor_start_worker(struct supervisor *supervisor);
+
+void supervisor_pause(uint64_t ns);
+
+/* The worker process serves: an image that is new has taken over. */
+void supervisor_end_takeover(struct supervisor *supervisor);
+
+/* An upgrade is wanted: starts the trial, or says why not. */
+void supervisor_begin_upgrade(struct supervisor *supervisor);
+
+/* Each time something may have changed. Returns false in a child that is to serve. */
+bool supervisor_step_upgrade(struct supervisor *supervisor, uint64_t now_ns);
+
+/*
+ * The worker process of a new binary has died, and was waited for: executes the one before, if it
+ * is still kept.
+ */
+void supervisor_go_back(struct supervisor *supervisor);
+
+void supervisor_set_upgrade(
+	struct supervisor *supervisor, enum upgrade_state state, const char *reason);

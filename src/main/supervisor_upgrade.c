@@ -1,0 +1,158 @@
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "main/supervisor_internal.h"
+#include "os/clock.h"
+#include "os/notify.h"
+
+static const uint64_t MS_NS = 1000000;
+static const uint64_t PARK_LIMIT_NS = 500 * 1000000ULL;
+static const uint64_t PROBATION_NS = 5 * 1000000000ULL; /* of a new binary that serves */
+
+/* What is said about upgrades is ours to write; the state last. */
+void supervisor_set_upgrade(
+	struct supervisor *supervisor, enum upgrade_state state, const char *reason)
+{
+	struct process_state *process = &supervisor->shm.header->process;
+
+	(void)snprintf(process->upgrade_reason, sizeof process->upgrade_reason, "%s", reason);
+	atomic_store_explicit(&process->upgrade_state, state, memory_order_release);
+}
+
+/* Another binary serves in place of the one before: that one is kept for a while. */
+void supervisor_end_takeover(struct supervisor *supervisor)
+{
+	if (takeover_get()->role == TAKEOVER_NEW && supervisor->probation_ns == 0) {
+		takeover_disarm();
+		supervisor->probation_ns = clock_monotonic_ns();
+		counter_add(&supervisor->shm.header->process.upgrades, 1);
+		supervisor_set_upgrade(supervisor, UPGRADE_DONE, "");
+		notify_systemd("STATUS=upgraded");
+	}
+}
+
+void supervisor_go_back(struct supervisor *supervisor)
+{
+	struct takeover handed = {
+		.role = TAKEOVER_BACK,
+		.memory_fd = supervisor->shm.fd,
+		.binary_fd = -1,
+		.oom_score = supervisor->oom_score,
+		.watchdog_ms = supervisor->watchdog_ns / MS_NS,
+	};
+
+	if (held_file_is_same(&supervisor->previous) &&
+		held_file_is_same(&supervisor->upgrade.memory)) {
+		(void)snprintf(handed.reason, sizeof handed.reason, "its worker process: %.70s",
+			supervisor->story);
+		(void)takeover_execute_open(supervisor->previous.fd, &handed);
+	}
+}
+
+static void forget_previous(struct supervisor *supervisor)
+{
+	if (supervisor->previous.fd >= 0) {
+		(void)close(supervisor->previous.fd);
+		supervisor->previous.fd = -1;
+	}
+}
+
+static void end_probation(struct supervisor *supervisor, uint64_t now_ns)
+{
+	if (supervisor->previous.fd >= 0 && supervisor->probation_ns != 0 &&
+		now_ns - supervisor->probation_ns >= PROBATION_NS) {
+		forget_previous(supervisor);
+	}
+}
+
+static void refuse_upgrade(struct supervisor *supervisor, const char *reason)
+{
+	supervisor_set_upgrade(supervisor, UPGRADE_REFUSED, reason);
+	(void)kill(supervisor->worker, SIGUSR2); /* the log is its own */
+}
+
+void supervisor_begin_upgrade(struct supervisor *supervisor)
+{
+	char reason[TAKEOVER_REASON_MAX];
+
+	if (supervisor->upgrade.trial != 0) {
+		return; /* one is under way */
+	}
+	counter_add(&supervisor->shm.header->process.upgrade_attempts, 1);
+	supervisor_set_upgrade(supervisor, UPGRADE_TRIAL, "");
+	if (supervisor->stopping) {
+		refuse_upgrade(supervisor, "the process is stopping");
+	} else if (!upgrade_try(&supervisor->upgrade, clock_monotonic_ns(), reason)) {
+		refuse_upgrade(supervisor, reason);
+	}
+}
+
+/* The worker process leaves all as it is, and is gone when this returns. */
+static void park_worker(struct supervisor *supervisor)
+{
+	const uint64_t limit_ns = clock_monotonic_ns() + PARK_LIMIT_NS;
+
+	supervisor_set_upgrade(supervisor, UPGRADE_PARKING, "");
+	(void)kill(supervisor->worker, SIGUSR2);
+	while (waitpid(supervisor->worker, NULL, WNOHANG) == 0) {
+		if (clock_monotonic_ns() >= limit_ns) {
+			(void)kill(supervisor->worker, SIGKILL); /* as in a crash, then */
+			(void)waitpid(supervisor->worker, NULL, 0);
+			return;
+		}
+		supervisor_pause(MS_NS / 5);
+	}
+}
+
+/* Returns only when this binary goes on: false in the child that is to serve. */
+static bool change_binary(struct supervisor *supervisor)
+{
+	const struct takeover handed = {
+		.role = TAKEOVER_NEW,
+		.memory_fd = supervisor->shm.fd,
+		.binary_fd = supervisor->upgrade.binary.fd,
+		.oom_score = supervisor->oom_score,
+		.watchdog_ms = supervisor->watchdog_ns / MS_NS,
+	};
+	char reason[TAKEOVER_REASON_MAX];
+	pid_t pid;
+
+	park_worker(supervisor);
+	forget_previous(supervisor); /* from now on the way back is to this image */
+	upgrade_execute(&supervisor->upgrade, &handed, reason);
+	supervisor_set_upgrade(supervisor, UPGRADE_REFUSED, reason);
+	supervisor->story_kind = EVENT_UPGRADE_REFUSED;
+	(void)snprintf(supervisor->story, sizeof supervisor->story, "%s", reason);
+	while ((pid = supervisor_start_worker(supervisor)) < 0) {
+		supervisor_pause(10 * MS_NS);
+	}
+	return pid > 0;
+}
+
+/* Returns false in a child that is to serve. */
+bool supervisor_step_upgrade(struct supervisor *supervisor, uint64_t now_ns)
+{
+	const uint64_t wanted = counter_get(&supervisor->shm.header->process.upgrades_wanted);
+	char reason[TAKEOVER_REASON_MAX];
+
+	end_probation(supervisor, now_ns);
+	if (wanted != supervisor->wanted) {
+		supervisor->wanted = wanted;
+		supervisor_begin_upgrade(supervisor);
+	}
+	if (supervisor->upgrade.trial == 0) {
+		return true;
+	}
+	switch (upgrade_look(&supervisor->upgrade, now_ns, reason)) {
+	case UPGRADE_TRIAL_CONSENT:
+		return change_binary(supervisor);
+	case UPGRADE_TRIAL_REFUSED:
+		refuse_upgrade(supervisor, reason);
+		return true;
+	case UPGRADE_TRIAL_RUNS:
+		break;
+	}
+	return true;
+}

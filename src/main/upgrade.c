@@ -1,0 +1,202 @@
+#include "main/upgrade.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "config/config.h"
+#include "config/diag.h"
+#include "main/exit_code.h"
+#include "main/running_config.h"
+#include "model/shm.h"
+
+enum { TRIAL_MEMORY_FD = 3 };
+
+static const uint64_t TRIAL_LIMIT_NS = 2 * 1000000000ULL;
+
+struct held_file held_file_note(int fd)
+{
+	struct held_file file = {.fd = fd};
+	struct stat status;
+
+	if (fd >= 0 && fstat(fd, &status) == 0) {
+		file.device = status.st_dev;
+		file.inode = status.st_ino;
+	}
+	return file;
+}
+
+bool held_file_is_same(const struct held_file *file)
+{
+	struct stat status;
+
+	return file->fd >= 0 && fstat(file->fd, &status) == 0 && status.st_dev == file->device &&
+		status.st_ino == file->inode;
+}
+
+void upgrade_init(struct upgrade *upgrade, int memory_fd)
+{
+	*upgrade = (struct upgrade){
+		/* Not close-on-exec: the next image goes back to it. */
+		.binary = held_file_note(open("/proc/self/exe", O_PATH)),
+		.memory = held_file_note(memory_fd),
+		.output_fd = -1,
+	};
+}
+
+/* In the child: a copy of our descriptors, of which it keeps four. */
+static _Noreturn void run_trial(int memory_fd, int output_fd)
+{
+	const struct takeover handed = {
+		.role = TAKEOVER_CHECK, .memory_fd = TRIAL_MEMORY_FD, .binary_fd = -1};
+	sigset_t none;
+	int r;
+
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	/* First out of the way: the two may lie in each other's place. */
+	output_fd = fcntl(output_fd, F_DUPFD, TRIAL_MEMORY_FD + 1);
+	if (output_fd < 0 || dup2(memory_fd, TRIAL_MEMORY_FD) < 0 ||
+		dup2(output_fd, STDOUT_FILENO) < 0 || dup2(output_fd, STDERR_FILENO) < 0) {
+		_exit(EXIT_CODE_LIMIT);
+	}
+	(void)close_range(TRIAL_MEMORY_FD + 1, ~0U, 0);
+	r = takeover_execute(takeover_program(), &handed);
+	(void)dprintf(STDERR_FILENO, "cannot be executed: %s\n", strerrordesc_np(-r));
+	_exit(EXIT_CODE_REFUSED);
+}
+
+bool upgrade_try(struct upgrade *upgrade, uint64_t now_ns, char reason[TAKEOVER_REASON_MAX])
+{
+	upgrade->output_fd = memfd_create("loble-trial", MFD_CLOEXEC);
+	if (upgrade->output_fd < 0) {
+		(void)snprintf(reason, TAKEOVER_REASON_MAX, "no trial: %s", strerrordesc_np(errno));
+		return false;
+	}
+	upgrade->began_ns = now_ns;
+	upgrade->trial = fork();
+	if (upgrade->trial == 0) {
+		run_trial(upgrade->memory.fd, upgrade->output_fd);
+	}
+	if (upgrade->trial < 0) {
+		(void)snprintf(reason, TAKEOVER_REASON_MAX, "no trial: %s", strerrordesc_np(errno));
+		upgrade->trial = 0;
+		(void)close(upgrade->output_fd);
+		upgrade->output_fd = -1;
+		return false;
+	}
+	return true;
+}
+
+/* The first line of what it said, if it said anything. */
+static bool read_line(int fd, char line[TAKEOVER_REASON_MAX])
+{
+	const ssize_t length = pread(fd, line, TAKEOVER_REASON_MAX - 1, 0);
+
+	line[length < 0 ? 0 : length] = '\0';
+	line[strcspn(line, "\n")] = '\0';
+	return line[0] != '\0';
+}
+
+static bool has_consented(int fd)
+{
+	char text[64];
+	const size_t wanted = strlen(takeover_consent);
+
+	return pread(fd, text, wanted, 0) == (ssize_t)wanted &&
+		memcmp(text, takeover_consent, wanted) == 0;
+}
+
+static void say_how_it_ended(int status, char reason[TAKEOVER_REASON_MAX])
+{
+	if (WIFSIGNALED(status)) {
+		const char *name = sigabbrev_np(WTERMSIG(status));
+
+		(void)snprintf(reason, TAKEOVER_REASON_MAX, "the trial was killed by SIG%s",
+			name == NULL ? "?" : name);
+	} else {
+		(void)snprintf(reason, TAKEOVER_REASON_MAX, "the trial ended with %d",
+			WEXITSTATUS(status));
+	}
+}
+
+enum upgrade_trial upgrade_look(
+	struct upgrade *upgrade, uint64_t now_ns, char reason[TAKEOVER_REASON_MAX])
+{
+	enum upgrade_trial trial = UPGRADE_TRIAL_REFUSED;
+	int status;
+	const pid_t ended = waitpid(upgrade->trial, &status, WNOHANG);
+
+	if (ended == 0 && now_ns < upgrade->began_ns + TRIAL_LIMIT_NS) {
+		return UPGRADE_TRIAL_RUNS;
+	}
+	if (ended == 0) {
+		(void)kill(upgrade->trial, SIGKILL);
+		(void)waitpid(upgrade->trial, NULL, 0);
+		(void)snprintf(reason, TAKEOVER_REASON_MAX, "the trial took too long");
+	} else if (ended == upgrade->trial && WIFEXITED(status) &&
+		WEXITSTATUS(status) == EXIT_CODE_DONE && has_consented(upgrade->output_fd)) {
+		trial = UPGRADE_TRIAL_CONSENT;
+	} else if (ended < 0 || WIFSIGNALED(status) || !read_line(upgrade->output_fd, reason)) {
+		say_how_it_ended(ended < 0 ? 0 : status, reason);
+	}
+	upgrade->trial = 0;
+	(void)close(upgrade->output_fd);
+	upgrade->output_fd = -1;
+	return trial;
+}
+
+void upgrade_execute(const struct upgrade *upgrade, const struct takeover *handed,
+	char reason[TAKEOVER_REASON_MAX])
+{
+	int r;
+
+	if (!held_file_is_same(&upgrade->binary) || !held_file_is_same(&upgrade->memory)) {
+		(void)snprintf(reason, TAKEOVER_REASON_MAX, "there is no way back to this binary");
+		return;
+	}
+	r = takeover_execute(takeover_program(), handed);
+	(void)snprintf(reason, TAKEOVER_REASON_MAX, "cannot be executed: %s", strerrordesc_np(-r));
+}
+
+static bool understands_configuration(struct shm *shm)
+{
+	struct diag *diag = diag_create();
+	struct config *config = running_config_load(shm, diag);
+	const bool understood = config != NULL;
+
+	if (!understood) {
+		(void)fputs("the running configuration is not understood\n", stderr);
+		diag_print(diag, stderr);
+	}
+	config_free(config);
+	diag_free(diag);
+	return understood;
+}
+
+int upgrade_check(const struct takeover *handed)
+{
+	struct shm shm;
+	struct error err = {.code = 0};
+	int code = EXIT_CODE_REFUSED;
+
+	/* Both only read it: a copy is made where the layouts differ. */
+	if (shm_attach(handed->memory_fd, &shm, &err) < 0 &&
+		shm_convert(handed->memory_fd, &shm, &err) < 0) {
+		(void)fprintf(stderr, "%s\n", err.text);
+		return EXIT_CODE_REFUSED;
+	}
+	if (understands_configuration(&shm)) {
+		code = fputs(takeover_consent, stdout) >= 0 && fflush(stdout) == 0 ? EXIT_CODE_DONE
+										   : EXIT_CODE_IO;
+	}
+	shm_destroy(&shm);
+	return code;
+}
