@@ -12,6 +12,11 @@ static struct slot *slot_of(const struct registry *registry, uint32_t backend)
 	return &registry->shm->slots[registry->backends[backend].slot];
 }
 
+static bool is_used(const struct identity *identity)
+{
+	return atomic_load_explicit(&identity->used, memory_order_acquire) != 0;
+}
+
 static enum health_state state_of(const struct slot *slot)
 {
 	return (enum health_state)atomic_load_explicit(&slot->health, memory_order_acquire);
@@ -197,20 +202,48 @@ void registry_drop_kept(struct registry *registry, struct config *config, uint64
 	registry->changed = true;
 }
 
+/* A session counts at the end on its listener, its pool and its slot: all three stay until then. */
+static void note_gone(const struct registry *registry)
+{
+	struct shm *shm = registry->shm;
+	bool listeners[LISTENERS_MAX] = {false};
+	bool pools[POOLS_MAX] = {false};
+	uint64_t pool_sessions[POOLS_MAX] = {0};
+
+	for (uint32_t i = 0; i < registry->listener_count; i++) {
+		listeners[registry->listeners[i].id] = true;
+	}
+	for (uint32_t i = 0; i < registry->pool_count; i++) {
+		pools[registry->pools[i].id] = true;
+	}
+	for (uint32_t i = 0; i < SLOTS_MAX && is_used(&shm->slots[i].identity); i++) {
+		const uint64_t sessions = shm_slot_sessions(shm, i);
+
+		shm_note_gone(
+			&shm->slots[i].identity, registry->by_slot[i] != REGISTRY_NONE, sessions);
+		pool_sessions[shm->slots[i].identity.parent % POOLS_MAX] += sessions;
+	}
+	for (uint32_t i = 0; i < POOLS_MAX && is_used(&shm->pools[i].identity); i++) {
+		shm_note_gone(&shm->pools[i].identity, pools[i], pool_sessions[i]);
+	}
+	for (uint32_t i = 0; i < LISTENERS_MAX && is_used(&shm->listeners[i].identity); i++) {
+		shm_note_gone(
+			&shm->listeners[i].identity, listeners[i], shm_listener_sessions(shm, i));
+	}
+}
+
 void registry_take_over(struct registry *registry, uint64_t now_ns)
 {
 	settle_listeners(registry);
 	for (uint32_t i = 0; i < registry->backend_count; i++) {
 		settle(registry, i, now_ns);
 	}
-	for (uint32_t i = 0; i < SLOTS_MAX; i++) {
+	for (uint32_t i = 0; i < SLOTS_MAX && is_used(&registry->shm->slots[i].identity); i++) {
 		struct slot *slot = &registry->shm->slots[i];
 
-		if (atomic_load_explicit(&slot->identity.used, memory_order_acquire) == 0) {
-			break;
-		}
 		if (registry->by_slot[i] == REGISTRY_NONE && state_of(slot) != HEALTH_UNSET) {
 			registry_forget(slot, now_ns);
 		}
 	}
+	note_gone(registry);
 }

@@ -228,6 +228,36 @@ static void a_pool_without_a_healthy_backend_is_said_once(void **state)
 	test_end(&fixture);
 }
 
+/* More names than there is room for, over time: what is long gone makes room. */
+static void names_that_are_gone_make_room(void **state)
+{
+	struct fixture fixture;
+	struct slot_counters *counters;
+	char text[300];
+
+	(void)state;
+	test_begin(&fixture, LISTENER HEALTH A B);
+	counters = shm_slot_counters(&fixture.shm, 1, fixture.registry.backends[0].slot);
+	counter_set(&counters->established, 77);
+	counter_add(&counters->started, 1); /* a session that outlives all the others */
+	for (int i = 0; i < POOLS_MAX + 10; i++) {
+		(void)snprintf(text, sizeof text,
+			"[[listeners]]\nname = \"l%d\"\naddress = \":1\"\n"
+			"[pools.p%d]\n[[pools.p%d.backends]]\naddress = \"127.0.0.1:1\"\n",
+			i, i, i);
+		go_on(&fixture, text);
+		assert_true(fixture.registry.listeners[0].id < LISTENERS_MAX);
+		assert_int_equal(registry_health(&fixture.registry, 0)->state, HEALTH_HEALTHY);
+	}
+	assert_string_equal(fixture.shm.pools[0].identity.name, "default");
+	go_on(&fixture, LISTENER HEALTH A B);
+	assert_int_equal(
+		counter_get(&shm_slot_counters(&fixture.shm, 1, fixture.registry.backends[0].slot)
+				     ->established),
+		77);
+	test_end(&fixture);
+}
+
 /* The first step of a reload, which may still be refused. */
 static void preparing_changes_nothing(void **state)
 {
@@ -264,6 +294,7 @@ int main(void)
 		cmocka_unit_test(a_name_keeps_its_address),
 		cmocka_unit_test(what_is_damaged_starts_anew_in_its_state),
 		cmocka_unit_test(a_pool_without_a_healthy_backend_is_said_once),
+		cmocka_unit_test(names_that_are_gone_make_room),
 		cmocka_unit_test(preparing_changes_nothing),
 	};
 

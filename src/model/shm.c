@@ -259,6 +259,20 @@ uint64_t shm_listener_claims(const struct shm *shm, uint32_t listener)
 	return claims;
 }
 
+uint64_t shm_listener_sessions(const struct shm *shm, uint32_t listener)
+{
+	uint64_t sessions = 0;
+
+	for (uint32_t worker = 0; worker < shm->workers; worker++) {
+		const struct listener_counters *counters =
+			shm_listener_counters(shm, worker, listener);
+		const uint64_t closed = counter_get(&counters->closed);
+
+		sessions += counter_get(&counters->connections) - closed;
+	}
+	return sessions;
+}
+
 uint64_t shm_sessions(const struct shm *shm)
 {
 	uint64_t sessions = 0;
@@ -333,54 +347,4 @@ const char *lost_reason_name(enum lost_reason reason)
 
 	assert(reason < LOST_REASON_COUNT);
 	return names[reason];
-}
-
-static bool is_named(const struct identity *identity, uint32_t parent, const char *name)
-{
-	return atomic_load_explicit(&identity->used, memory_order_acquire) != 0 &&
-		identity->parent == parent && strcmp(identity->name, name) == 0;
-}
-
-/* Stored last: who sees `used` sees the name. */
-static void name_identity(struct identity *identity, uint32_t parent, const char *name)
-{
-	const size_t length = strlen(name);
-
-	assert(length < IDENTITY_NAME_MAX);
-	memcpy(identity->name, name, length + 1);
-	identity->parent = parent;
-	atomic_store_explicit(&identity->used, 1, memory_order_release);
-}
-
-/* Entries are `stride` bytes apart and begin with their identity; none is ever given back. */
-static int find_or_add(
-	void *entries, size_t stride, uint32_t limit, uint32_t parent, const char *name)
-{
-	for (uint32_t i = 0; i < limit; i++) {
-		struct identity *identity = (struct identity *)((uint8_t *)entries + i * stride);
-
-		if (atomic_load_explicit(&identity->used, memory_order_acquire) == 0) {
-			name_identity(identity, parent, name);
-			return (int)i;
-		}
-		if (is_named(identity, parent, name)) {
-			return (int)i;
-		}
-	}
-	return -1;
-}
-
-int shm_listener_index(struct shm *shm, const char *name)
-{
-	return find_or_add(shm->listeners, sizeof *shm->listeners, LISTENERS_MAX, 0, name);
-}
-
-int shm_pool_index(struct shm *shm, const char *name)
-{
-	return find_or_add(shm->pools, sizeof *shm->pools, POOLS_MAX, 0, name);
-}
-
-int shm_slot_index(struct shm *shm, uint32_t pool, const char *name)
-{
-	return find_or_add(shm->slots, sizeof *shm->slots, SLOTS_MAX, pool, name);
 }

@@ -244,6 +244,9 @@ uint64_t shm_slot_sessions(const struct shm *shm, uint32_t slot);
 /* Sessions that count against the listener's limit: the sum over all workers. */
 uint64_t shm_listener_claims(const struct shm *shm, uint32_t listener);
 
+/* Sessions that came by the listener and have not ended: the sum over all workers. */
+uint64_t shm_listener_sessions(const struct shm *shm, uint32_t listener);
+
 /* Sessions now: the sum over all workers. */
 uint64_t shm_sessions(const struct shm *shm);
 
@@ -255,8 +258,12 @@ int shm_listen_number(struct shm *shm, uint32_t first);
 
 /*
  * The index of the entry of that name (for a slot: of that name in pool `parent`), made new when
- * there is none. Returns -1 when the table is full. Control only.
+ * there is none; when the table is full, in place of one that is gone for good. Returns
+ * -1 when there is none of those either. Control only.
  */
 int shm_listener_index(struct shm *shm, const char *name);
 int shm_pool_index(struct shm *shm, const char *name);
 int shm_slot_index(struct shm *shm, uint32_t pool, const char *name);
+
+/* At each reload, about every entry that is used. Control only. */
+void shm_note_gone(struct identity *identity, bool named, uint64_t sessions);

@@ -63,12 +63,14 @@ const struct layout_field shm_fields[] = {
 	{ONE(PART_LISTENERS, 4, UNSIGNED, struct listener_entry, open)},
 	{ONE(PART_LISTENERS, 5, UNSIGNED, struct listener_entry, idle_ns)},
 	{ONE(PART_LISTENERS, 6, UNSIGNED, struct listener_entry, half_close_ns)},
+	{ONE(PART_LISTENERS, 7, UNSIGNED, struct listener_entry, identity.gone)},
 
 	{ONE(PART_POOLS, 1, UNSIGNED, struct pool_entry, identity.used)},
 	{ONE(PART_POOLS, 2, UNSIGNED, struct pool_entry, identity.parent)},
 	{ONE(PART_POOLS, 3, BYTES, struct pool_entry, identity.name)},
 	{ONE(PART_POOLS, 4, UNSIGNED, struct pool_entry, turn)},
 	{ONE(PART_POOLS, 5, UNSIGNED, struct pool_entry, failed)},
+	{ONE(PART_POOLS, 6, UNSIGNED, struct pool_entry, identity.gone)},
 
 	{ONE(PART_SLOTS, 1, UNSIGNED, struct slot, identity.used)},
 	{ONE(PART_SLOTS, 2, UNSIGNED, struct slot, identity.parent)},
@@ -93,6 +95,7 @@ const struct layout_field shm_fields[] = {
 	{ONE(PART_SLOTS, 21, BYTES, struct slot, place.local)},
 	{ONE(PART_SLOTS, 22, UNSIGNED, struct slot, drain_end_ns)},
 	{ONE(PART_SLOTS, 23, UNSIGNED, struct slot, backend_drain_ns)},
+	{ONE(PART_SLOTS, 24, UNSIGNED, struct slot, identity.gone)},
 #if RECORD_LAYOUT_ALTERNATE
 	{ONE(PART_SLOTS, FIELD_MARK, UNSIGNED, struct slot, mark), .initial = 78},
 #endif

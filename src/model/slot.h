@@ -124,10 +124,18 @@ struct slot_recall;
 void slot_keep(struct slot *slot, const struct slot_recall *values);
 bool slot_recall(const struct slot *slot, struct slot_recall *ret_values);
 
+/* So that nobody who has begun to show it while it had a session is still at it. */
+enum { GONE_FOR_GOOD = 3 };
+
 /* What each kind of entry begins with. Written by control. */
 struct identity {
 	_Atomic uint32_t used; /* 0: free; else the generation of this use, never 0 */
 	uint32_t parent;       /* a slot's pool; unused elsewhere */
+	/*
+	 * 0: a configuration names it. Else how many reloads have found it without a name and
+	 * without a session, and one more: from GONE_FOR_GOOD on it may be given another name.
+	 */
+	_Atomic uint32_t gone;
 	char name[IDENTITY_NAME_MAX];
 };
 

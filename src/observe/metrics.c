@@ -494,19 +494,41 @@ static struct entities make_entities(struct page *page, uint32_t count)
 	return entities;
 }
 
+/* No configuration names it any more: it is shown until its last session has ended. */
+static bool is_gone(const struct identity *identity)
+{
+	return atomic_load_explicit(&identity->gone, memory_order_acquire) != 0;
+}
+
 static void list_listeners(struct scrape *scrape)
 {
 	const uint32_t count = scrape->totals.listener_count;
 
 	scrape->listeners = make_entities(scrape->page, count);
 	for (uint32_t i = 0; i < count && scrape->listeners.list != NULL; i++) {
-		struct entity *entity = &scrape->listeners.list[scrape->listeners.count++];
+		struct entity *entity = &scrape->listeners.list[scrape->listeners.count];
 
+		if (is_gone(&scrape->shm->listeners[i].identity) &&
+			totals_listener_active(&scrape->totals.listeners[i]) == 0) {
+			continue;
+		}
+		scrape->listeners.count++;
 		entity->index = i;
 		entity->counters = &scrape->totals.listeners[i];
 		page_labels(entity->labels, sizeof entity->labels, "listener",
 			scrape->shm->listeners[i].identity.name);
 	}
+}
+
+static bool has_sessions(const struct scrape *scrape, uint32_t pool)
+{
+	for (uint32_t i = 0; i < scrape->totals.slot_count; i++) {
+		if (scrape->shm->slots[i].identity.parent == pool &&
+			totals_slot_active(&scrape->totals.slots[i]) > 0) {
+			return true;
+		}
+	}
+	return false;
 }
 
 static void list_pools(struct scrape *scrape)
@@ -515,8 +537,12 @@ static void list_pools(struct scrape *scrape)
 
 	scrape->pools = make_entities(scrape->page, count);
 	for (uint32_t i = 0; i < count && scrape->pools.list != NULL; i++) {
-		struct entity *entity = &scrape->pools.list[scrape->pools.count++];
+		struct entity *entity = &scrape->pools.list[scrape->pools.count];
 
+		if (is_gone(&scrape->shm->pools[i].identity) && !has_sessions(scrape, i)) {
+			continue;
+		}
+		scrape->pools.count++;
 		entity->index = i;
 		entity->counters = &scrape->totals.pools[i];
 		page_labels(entity->labels, sizeof entity->labels, "pool",
@@ -540,7 +566,8 @@ static void list_backends(struct scrape *scrape)
 		struct entity *entity = &scrape->backends.list[scrape->backends.count];
 		size_t length;
 
-		if (pool >= scrape->pools.count || !shown_at_all(slot, &scrape->totals.slots[i])) {
+		if (pool >= scrape->totals.pool_count ||
+			!shown_at_all(slot, &scrape->totals.slots[i])) {
 			continue;
 		}
 		scrape->backends.count++;
