@@ -513,7 +513,7 @@ static const struct stage {
 /* What a stop with hung workers can still do; the kernel does the rest. */
 static _Noreturn void leave_hung(struct process *process)
 {
-	plane_reset_sessions(&process->plane, &process->shm);
+	plane_reset_sessions(&process->shm);
 	stop_observe(process);
 	close_admin(process);
 	stop_access_log(process);

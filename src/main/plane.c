@@ -157,9 +157,9 @@ static void reset_sessions_of(const struct shm *shm, uint32_t worker)
 	}
 }
 
-void plane_reset_sessions(const struct plane *plane, const struct shm *shm)
+void plane_reset_sessions(const struct shm *shm)
 {
-	for (uint32_t worker = 0; worker < plane->started; worker++) {
+	for (uint32_t worker = 0; worker < shm->workers; worker++) {
 		if (atomic_load_explicit(
 			    &shm->worker_states[worker].stopped, memory_order_acquire) == 0) {
 			reset_sessions_of(shm, worker);

@@ -44,6 +44,6 @@ void plane_join(struct plane *plane);
  * Has the end of the process reset the sessions of the workers that have not left: truncated must
  * not look complete.
  */
-void plane_reset_sessions(const struct plane *plane, const struct shm *shm);
+void plane_reset_sessions(const struct shm *shm);
 
 void plane_free(struct plane *plane);

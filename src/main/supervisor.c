@@ -50,6 +50,11 @@ static bool begin_child(struct supervisor *supervisor)
 
 	/* A reload that is asked for before we can is done once we can. */
 	lifecycle_hold_signals(&mask);
+	if (supervisor->served) {
+		/* So is a stop: sessions go on with this process, and are to end by themselves. */
+		(void)sigaddset(&mask, SIGTERM);
+		(void)sigaddset(&mask, SIGINT);
+	}
 	(void)sigprocmask(SIG_SETMASK, &mask, NULL);
 	return process_die_with_parent(supervisor->self);
 }
@@ -231,10 +236,10 @@ static void on_signal(struct supervisor *supervisor, int signal)
 	switch (signal) {
 	case SIGTERM:
 	case SIGINT:
-		if (!supervisor->stopping) {
-			supervisor->stopping = true;
+		if (supervisor->orders.given == 0) {
 			notify_systemd("STOPPING=1\nSTATUS=stopping");
 		}
+		stop_orders_add(&supervisor->orders, clock_monotonic_ns());
 		(void)kill(supervisor->worker, signal);
 		break;
 	case SIGUSR2:
@@ -286,11 +291,17 @@ void supervisor_pause(uint64_t ns)
 	}
 }
 
+enum replaced {
+	REPLACED,         /* there is another worker process */
+	REPLACED_CHILD,   /* this is it */
+	REPLACED_BY_NONE, /* the stop does not wait for one */
+};
+
 /*
- * Makes the next worker process. Returns false in the child. The kernel may have no room for one:
- * then it is tried again, since all that was accepted waits.
+ * Makes the next worker process. The kernel may have no room for one: then it is tried again, since
+ * all that was accepted waits.
  */
-static bool replace_worker(struct supervisor *supervisor)
+static enum replaced replace_worker(struct supervisor *supervisor)
 {
 	struct process_state *process = &supervisor->shm.header->process;
 	const bool had_served = supervisor->serving;
@@ -301,13 +312,21 @@ static bool replace_worker(struct supervisor *supervisor)
 	counter_add(&process->worker_restarts, 1);
 	do {
 		supervisor_pause(delay_ns);
+		supervisor_take_orders(supervisor);
+		if (!had_served && stop_orders_final(&supervisor->orders, clock_monotonic_ns())) {
+			return REPLACED_BY_NONE;
+		}
 		pid = supervisor_start_worker(supervisor);
 		delay_ns = restarts_delay_ns(&supervisor->restarts, false, clock_monotonic_ns());
 	} while (pid < 0);
-	if (pid > 0 && had_served) {
+	if (pid == 0) {
+		return REPLACED_CHILD;
+	}
+	if (had_served) {
 		supervisor->restarts.failures = 0;
 	}
-	return pid > 0;
+	supervisor_pass_on_orders(supervisor);
+	return REPLACED;
 }
 
 /* Returns the exit code; *ret_child in the child of a restart, which is to serve. */
@@ -328,9 +347,14 @@ static int watch_over(struct supervisor *supervisor, bool *ret_child)
 			}
 			tell_story(supervisor, status);
 			supervisor_go_back(supervisor);
-			if (!replace_worker(supervisor)) {
+			switch (replace_worker(supervisor)) {
+			case REPLACED:
+				break;
+			case REPLACED_CHILD:
 				*ret_child = true;
 				return 0;
+			case REPLACED_BY_NONE:
+				return supervisor_stop_alone(supervisor);
 			}
 		} else if (is_hung(supervisor, now_ns)) {
 			(void)kill(supervisor->worker, SIGABRT);

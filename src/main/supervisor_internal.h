@@ -12,6 +12,7 @@
 
 #include "main/hang.h"
 #include "main/restarts.h"
+#include "main/stop_orders.h"
 #include "main/upgrade.h"
 #include "model/event.h"
 #include "model/shm.h"
@@ -28,7 +29,7 @@ struct supervisor {
 	pid_t worker;
 	bool served;      /* a worker process has served, so a death is a crash from now on */
 	bool serving;     /* the present one does */
-	bool stopping;    /* an order to stop was passed on */
+	struct stop_orders orders;
 	uint64_t born_ns; /* when the present one was made */
 	uint64_t watchdog_ns;
 	uint64_t notify_ns; /* how often systemd wants to hear from us; 0: never */
@@ -52,6 +53,15 @@ struct supervisor {
 pid_t supervisor_start_worker(struct supervisor *supervisor);
 
 void supervisor_pause(uint64_t ns);
+
+/* Takes orders to stop while there is no worker process to pass them on to. */
+void supervisor_take_orders(struct supervisor *supervisor);
+
+/* Tells the next worker process of the orders that the last one has not obeyed. */
+void supervisor_pass_on_orders(const struct supervisor *supervisor);
+
+/* A stop was ordered, and no worker process comes up to do it. Returns the exit code. */
+int supervisor_stop_alone(const struct supervisor *supervisor);
 
 /* The worker process serves: an image that is new has taken over. */
 void supervisor_end_takeover(struct supervisor *supervisor);

@@ -82,7 +82,7 @@ void supervisor_begin_upgrade(struct supervisor *supervisor)
 	}
 	counter_add(&supervisor->shm.header->process.upgrade_attempts, 1);
 	supervisor_set_upgrade(supervisor, UPGRADE_TRIAL, "");
-	if (supervisor->stopping) {
+	if (supervisor->orders.given > 0) {
 		refuse_upgrade(supervisor, "the process is stopping");
 	} else if (!upgrade_try(&supervisor->upgrade, clock_monotonic_ns(), reason)) {
 		refuse_upgrade(supervisor, reason);
@@ -147,7 +147,11 @@ bool supervisor_step_upgrade(struct supervisor *supervisor, uint64_t now_ns)
 	}
 	switch (upgrade_look(&supervisor->upgrade, now_ns, reason)) {
 	case UPGRADE_TRIAL_CONSENT:
-		return change_binary(supervisor);
+		if (supervisor->orders.given == 0) {
+			return change_binary(supervisor);
+		}
+		refuse_upgrade(supervisor, "the process is stopping");
+		return true;
 	case UPGRADE_TRIAL_REFUSED:
 		refuse_upgrade(supervisor, reason);
 		return true;

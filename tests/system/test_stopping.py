@@ -1,5 +1,6 @@
 """A stop lets sessions finish, loses no connection, and has a hard limit."""
 
+import os
 import signal
 import threading
 import time
@@ -292,6 +293,39 @@ def test_a_worker_that_hangs_does_not_hold_up_the_stop(bench, signals):
     assert stopped["workers_hung"] == 1
     assert 1 <= stopped["sessions_cut"] <= 12
     line.loble.check_log()
+
+
+def kill_worker_process(loble):
+    (worker,) = [pid for pid in proc.tree(loble.pid) if pid != loble.pid]
+    os.kill(worker, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_an_order_to_stop_is_not_lost_with_a_worker_process_that_dies(bench, signals):
+    """At whatever moment it comes: the next one hears of it, and of a second one, too."""
+    line = bench.line(timeouts={"drain": "60s"})
+    for attempt in range(20):
+        loble = line.loble if attempt == 0 else bench.loble(line.backend,
+                                                            timeouts={"drain": "60s"})
+        client = bench.keep(loble.connect())
+        backend = line.backend.accept()
+        client.send(b"x")
+        assert backend.receive(1) == b"x"
+        kill_worker_process(loble)
+        time.sleep(0.0005 * attempt)
+        for number in (signal.SIGTERM, signal.SIGINT)[:signals]:
+            loble.send_signal(number)
+        if signals == 1:
+            loble.wait_event("process_stopping")
+            client.send(b"still served")
+            assert backend.receive(12) == b"still served"
+            client.close()
+            backend.close()
+        assert loble.wait_exit() == 0
+        if signals == 2:
+            assert client.rest() == (b"", RESET)
+            assert backend.rest() == (b"", RESET)
+        loble.check_log()
 
 
 def test_signals_that_mean_nothing_here_end_nothing(bench):
