@@ -1,9 +1,12 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "control/control_internal.h"
 #include "model/request.h"
+#include "model/shm.h"
+#include "os/process.h"
 
 /* Takes the text. */
 static void answer(
@@ -50,9 +53,30 @@ static void reload(struct control *control, struct request *request)
 	reload_request(control, CAUSE_OPERATOR);
 }
 
+/* The supervisor looks at the wish within some milliseconds. */
+static void upgrade(struct control *control, struct request *request)
+{
+	struct process_state *process = &control->setup.shm->header->process;
+	const uint32_t state = atomic_load_explicit(&process->upgrade_state, memory_order_acquire);
+
+	if (process_main() == getpid()) {
+		say(control, request, REQUEST_REFUSED,
+			"server.supervise is false: there is no supervisor that could do it");
+	} else if (control->stop.state != STOP_RUNNING) {
+		say(control, request, REQUEST_REFUSED, "the process is stopping");
+	} else if (state == UPGRADE_TRIAL || state == UPGRADE_PARKING) {
+		say(control, request, REQUEST_REFUSED, "an upgrade is under way");
+	} else {
+		request->number = counter_get(&process->upgrade_attempts) + 1;
+		counter_add(&process->upgrades_wanted, 1);
+		answer(control, request, REQUEST_STARTED, NULL);
+	}
+}
+
 static void (*const runners[REQUEST_KIND_COUNT])(
 	struct control *control, struct request *request) = {
 	[REQUEST_RELOAD] = reload,
+	[REQUEST_UPGRADE] = upgrade,
 };
 
 void control_on_requests(struct control *control)

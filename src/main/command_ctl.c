@@ -138,6 +138,9 @@ static int make_target(
 		if ((row->options & (unsigned)parameters[i].option) == 0) {
 			return refuse_option(row, &parameters[i]);
 		}
+		if (parameters[i].option == CTL_WAIT && row->follow != NULL) {
+			continue; /* the waiting is done here */
+		}
 		if (!add_parameter(target, &parameters[i])) {
 			return usage("the name is too long: '", parameters[i].value, "'");
 		}
@@ -202,8 +205,22 @@ static int print(const struct ctl_row *row, const json_t *json)
 	return EXIT_CODE_DONE;
 }
 
-static int conclude(
-	const struct ctl_row *row, const struct options *options, const struct ctl_answer *answer)
+/* Shows what there is to show, once it has waited for it where that was asked for. */
+static int show(const struct ctl_row *row, const struct options *options, const char *socket,
+	const struct ctl_answer *answer, const json_t *json)
+{
+	if (options->wait && row->follow != NULL) {
+		return row->follow(socket, json, options->json);
+	}
+	if (options->json) {
+		(void)fwrite(answer->body, 1, answer->length, stdout);
+		return EXIT_CODE_DONE;
+	}
+	return print(row, json);
+}
+
+static int conclude(const struct ctl_row *row, const struct options *options, const char *socket,
+	const struct ctl_answer *answer)
 {
 	json_error_t mistake;
 	json_t *json = json_loadb(answer->body, answer->length, 0, &mistake);
@@ -215,11 +232,7 @@ static int conclude(
 		complain("the answer is no JSON: ", mistake.text, "");
 		code = EXIT_CODE_UNAVAILABLE;
 	} else {
-		if (options->json) {
-			(void)fwrite(answer->body, 1, answer->length, stdout);
-		} else {
-			code = print(row, json);
-		}
+		code = show(row, options, socket, answer, json);
 	}
 	json_decref(json);
 	return code;
@@ -262,7 +275,7 @@ int command_ctl(const struct options *options)
 		complain("", err.text, "");
 		return code_of_error(err.code);
 	}
-	code = conclude(row, options, &answer);
+	code = conclude(row, options, request.socket, &answer);
 	ctl_answer_done(&answer);
 	return code;
 }

@@ -32,6 +32,11 @@ struct ctl_row {
 	/* Shows the answer to people. Returns false when there was no memory for it. */
 	bool (*print)(const json_t *answer, FILE *file);
 	int wait_timeout_ms; /* with --wait: of the answer */
+	/*
+	 * With --wait: goes on once the request was accepted, and says how it went, with `json`
+	 * as JSON. Returns an enum exit_code. NULL: the answer itself waits.
+	 */
+	int (*follow)(const char *socket, const json_t *answer, bool json);
 };
 
 extern const struct ctl_row ctl_table[];
@@ -48,3 +53,6 @@ bool ctl_print_status(const json_t *answer, FILE *file);
 bool ctl_print_backends(const json_t *answer, FILE *file);
 bool ctl_print_sessions(const json_t *answer, FILE *file);
 bool ctl_print_accepted(const json_t *answer, FILE *file);
+
+/* Looks at the status until the attempt is over, while one process takes the other's place. */
+int ctl_follow_upgrade(const char *socket, const json_t *answer, bool json);

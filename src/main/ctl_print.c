@@ -75,6 +75,7 @@ static void add_process(struct columns *columns, const json_t *answer)
 {
 	const json_t *worker = json_object_get(answer, "worker");
 	const json_t *config = json_object_get(answer, "config");
+	const json_t *upgrade = json_object_get(answer, "upgrade");
 	char line[LINE_MAX_BYTES];
 	char text[TEXT_MAX];
 
@@ -95,6 +96,10 @@ static void add_process(struct columns *columns, const json_t *answer)
 		number_of(config, "generation"), text_of(config, "last_reload"),
 		is_true(config, "last_reload_successful") ? "good" : "refused");
 	add_pair(columns, "configuration", line);
+	(void)snprintf(line, sizeof line, "%lld done; last attempt: %s%s%.128s",
+		number_of(upgrade, "upgrades"), text_of(upgrade, "state"),
+		*text_of(upgrade, "reason") == '\0' ? "" : ": ", text_of(upgrade, "reason"));
+	add_pair(columns, "upgrades", line);
 	(void)snprintf(line, sizeof line, "version %lld",
 		number_of(json_object_get(answer, "snapshot"), "version"));
 	add_pair(columns, "snapshot", line);

@@ -46,6 +46,18 @@ const struct ctl_row ctl_table[] = {
 		.wait_timeout_ms = RELOAD_TIMEOUT_MS,
 		.print = ctl_print_accepted,
 	},
+	{
+		.name = "upgrade",
+		.usage = " [--wait]",
+		.summary = "go over to the binary on disk",
+		.options = CTL_WAIT,
+		.method = "POST",
+		.path = "/v1/upgrade",
+		.timeout_ms = READ_TIMEOUT_MS,
+		.wait_timeout_ms = READ_TIMEOUT_MS,
+		.print = ctl_print_accepted,
+		.follow = ctl_follow_upgrade,
+	},
 };
 
 const size_t ctl_row_count = ARRAY_COUNT(ctl_table);

@@ -80,8 +80,10 @@ void supervisor_begin_upgrade(struct supervisor *supervisor)
 	if (supervisor->upgrade.trial != 0) {
 		return; /* one is under way */
 	}
-	counter_add(&supervisor->shm.header->process.upgrade_attempts, 1);
+	/* Who sees the number must not see the state of the attempt before. */
 	supervisor_set_upgrade(supervisor, UPGRADE_TRIAL, "");
+	atomic_thread_fence(memory_order_release);
+	counter_add(&supervisor->shm.header->process.upgrade_attempts, 1);
 	if (supervisor->orders.given > 0) {
 		refuse_upgrade(supervisor, "the process is stopping");
 	} else if (!upgrade_try(&supervisor->upgrade, clock_monotonic_ns(), reason)) {

@@ -10,6 +10,7 @@ static const struct route routes[] = {
 	{"GET", "/v1/backends", "pool backend", true, api_backends},
 	{"GET", "/v1/sessions", "pool backend listener limit", true, api_sessions},
 	{"POST", "/v1/reload", "wait", false, api_reload},
+	{"POST", "/v1/upgrade", "", false, api_upgrade},
 };
 
 struct route_table api_routes(struct api *api)

@@ -17,6 +17,9 @@ struct answer api_sessions(const struct http_call *call);
 /* A POST. With wait=true the answer comes when it has been done, else when it has been taken. */
 struct answer api_reload(const struct http_call *call);
 
+/* A POST. The answer names the attempt; what becomes of it is told by the status. */
+struct answer api_upgrade(const struct http_call *call);
+
 /* Appends the value, which may be NULL: then, as without memory, the list is let go of: NULL. */
 json_t *api_append(json_t *list, json_t *value);
 

@@ -44,6 +44,11 @@ struct answer api_reload(const struct http_call *call)
 	return post(call->context, REQUEST_RELOAD, waits ? call->ticket : 0);
 }
 
+struct answer api_upgrade(const struct http_call *call)
+{
+	return post(call->context, REQUEST_UPGRADE, call->ticket);
+}
+
 static struct answer refuse(enum http_status status, const struct request *request)
 {
 	return answer_error(status, request->text == NULL ? "refused" : request->text);

@@ -113,6 +113,23 @@ static json_t *config(const struct process_state *process)
 		"last_reload", json_time(counter_get(&process->reload_wall_ns)));
 }
 
+/* The attempts first: who sees the number sees the state of that attempt, or a later one. */
+static json_t *upgrade(const struct process_state *process)
+{
+	const json_int_t attempts = (json_int_t)counter_get(&process->upgrade_attempts);
+	uint32_t state;
+	char reason[UPGRADE_REASON_MAX];
+
+	atomic_thread_fence(memory_order_acquire);
+	state = atomic_load_explicit(&process->upgrade_state, memory_order_acquire);
+	memcpy(reason, process->upgrade_reason, sizeof reason - 1);
+	reason[sizeof reason - 1] = '\0';
+	return json_pack("{s:I, s:s, s:o, s:o}", "attempts", attempts, "state",
+		upgrade_state_name(
+			state < UPGRADE_STATE_COUNT ? (enum upgrade_state)state : UPGRADE_NONE),
+		"reason", json_text_or_null(reason), "upgrades", number(&process->upgrades));
+}
+
 static json_t *status(
 	const struct api *api, const struct snapshot *snapshot, const struct totals *totals)
 {
@@ -121,7 +138,7 @@ static json_t *status(
 	const uint64_t started_ns = counter_get(&process->started_ns);
 	const char *not_ready = ready_refusal(api->shm, snapshot);
 
-	return json_pack("{s:s, s:I, s:o, s:s, s:b, s:o, s:I, s:I, s:I, s:{s:I, s:o}, s:{s:o}, "
+	return json_pack("{s:s, s:I, s:o, s:s, s:b, s:o, s:I, s:I, s:I, s:{s:I, s:o}, s:o, "
 			 "s:o, s:{s:o}, s:o, s:o}",
 		"version", api->version, "pid", (json_int_t)process_main(), "uptime_seconds",
 		started_ns == 0 ? json_null() : json_seconds(clock_monotonic_ns() - started_ns),
@@ -130,10 +147,10 @@ static json_t *status(
 		(json_int_t)shm_sessions(api->shm), "max_sessions",
 		(json_int_t)api->shm->sessions_per_worker, "workers", (json_int_t)api->shm->workers,
 		"worker", "pid", (json_int_t)getpid(), "restarts",
-		number(&process->worker_restarts), "upgrade", "upgrades",
-		number(&process->upgrades), "config", config(process), "snapshot", "version",
-		number(&process->snapshot_version), "listeners", listeners(api, snapshot, totals),
-		"pools", pools(api, snapshot, totals));
+		number(&process->worker_restarts), "upgrade", upgrade(process), "config",
+		config(process), "snapshot", "version", number(&process->snapshot_version),
+		"listeners", listeners(api, snapshot, totals), "pools",
+		pools(api, snapshot, totals));
 }
 
 struct answer api_status(const struct http_call *call)

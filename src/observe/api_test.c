@@ -159,6 +159,8 @@ static void status_is_that_of_the_whole_process(void **state)
 	expect_number(json_object_get(status, "config"), "generation", 2);
 	expect_text(json_object_get(status, "config"), "last_reload", "2023-07-01T00:00:00Z");
 	expect_number(json_object_get(status, "worker"), "restarts", 1);
+	expect_number(json_object_get(status, "upgrade"), "attempts", 0);
+	expect_text(json_object_get(status, "upgrade"), "state", "none");
 	assert_int_equal(json_array_size(json_object_get(status, "listeners")), 1);
 	expect_text(at(status, "listeners", 0), "address", ":80");
 	expect_text(at(status, "listeners", 0), "pool", "mail");
@@ -393,6 +395,11 @@ static void a_change_is_a_request_to_control(void **state)
 	answer = post(scene, "/v1/reload", "true");
 	assert_int_equal(answer.status, HTTP_LATER);
 	assert_true(request_take(box, &request));
+	assert_int_equal(request.ticket, 77);
+	answer = post(scene, "/v1/upgrade", NULL);
+	assert_int_equal(answer.status, HTTP_LATER);
+	assert_true(request_take(box, &request));
+	assert_int_equal(request.kind, REQUEST_UPGRADE);
 	assert_int_equal(request.ticket, 77);
 	answer = post(scene, "/v1/reload", "maybe");
 	assert_int_equal(answer.status, HTTP_BAD_REQUEST);

@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -667,3 +668,74 @@ def test_who_leaves_before_the_answer_does_no_harm(bench):
         one.close()
     assert loble.ctl("reload", "--wait").returncode == 0
     assert loble.ask(b"x") == (b"x", END)
+
+
+@pytest.fixture
+def own_binary(bench, directory):
+    """A program file that the test may replace."""
+    path = directory / "bin" / "loble"
+    path.parent.mkdir()
+    shutil.copy2(bench.binary, path)
+    bench.binary = path
+    return path
+
+
+def test_an_upgrade_is_waited_for(bench, own_binary):
+    line = bench.line()
+    client, backend = line.open()
+    before = line.loble.asks("status")
+    assert before["upgrade"] == {"attempts": 0, "state": "none", "reason": None, "upgrades": 0}
+    done = line.loble.ctl("upgrade", "--wait")
+    assert done.stdout == f"done: version {before['version']}\n"
+    after = line.loble.asks("status")
+    assert after["upgrade"] == {"attempts": 1, "state": "done", "reason": None, "upgrades": 1}
+    assert after["pid"] == before["pid"]
+    assert after["worker"]["pid"] != before["worker"]["pid"]
+    assert after["sessions"] == 1
+    client.send(b"still here")
+    assert backend.receive(10) == b"still here"
+    answer = line.loble.asks("upgrade", "--wait")
+    assert answer["attempt"] == answer["upgrade"]["attempts"] == 2
+    assert answer["upgrade"]["state"] == "done"
+    assert line.loble.asks("upgrade")["attempt"] == 3
+    until(lambda: "3 done" in line.loble.ctl("status", check=False).stdout,
+          lambda: f"the third upgrade\n{line.loble.log}")
+    backend.send(b"and back")
+    assert client.receive(8) == b"and back"
+
+
+@pytest.mark.parametrize("kind", ["no program", "another program", "nothing"])
+def test_an_upgrade_that_cannot_be_is_refused_with_the_reason(bench, own_binary, kind):
+    line = bench.line()
+    client, backend = line.open()
+    good = own_binary.with_name("good")
+    own_binary.rename(good)
+    if kind == "no program":
+        own_binary.write_bytes(b"this is no program\n")
+        own_binary.chmod(0o755)
+    elif kind == "another program":
+        shutil.copy2("/bin/true", own_binary)
+    line.loble.binary = good
+    done = line.loble.ctl("upgrade", "--wait", check=False)
+    assert done.returncode == REFUSED, done
+    assert re.search(r"the upgrade was refused: \w+", done.stderr), done.stderr
+    done = line.loble.ctl("upgrade", "--wait", "--json", check=False)
+    assert done.returncode == REFUSED
+    outcome = json.loads(done.stdout)
+    assert outcome["upgrade"]["state"] == "refused" and outcome["upgrade"]["reason"]
+    assert outcome["attempt"] == 2
+    client.send(b"still here")
+    assert backend.receive(10) == b"still here"
+    if own_binary.exists():
+        own_binary.unlink()
+    shutil.copy2(good, own_binary)
+    assert line.loble.ctl("upgrade", "--wait").returncode == 0
+
+
+def test_without_a_supervisor_there_is_no_upgrade(bench):
+    loble = bench.loble(bench.service(echo), server={"supervise": False, "workers": 1})
+    done = loble.ctl("upgrade", "--wait", check=False)
+    assert done.returncode == REFUSED and "supervise" in done.stderr
+    status, headers, _ = ask(loble, "/v1/upgrade")
+    assert (status, headers["Allow"]) == (405, "POST")
+    assert loble.asks("status")["upgrade"]["attempts"] == 0
