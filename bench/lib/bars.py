@@ -89,7 +89,9 @@ def judge(results):
         found = ratio(results, bar.workload, bar.metric, bar.against)
         failed = results["failed"].get(bar.workload, {}).get("loble")
         verdict = "not met" if failed else stats.verdict(found, bar.limit, bar.lower)
-        judged.append({"title": bar.title, "limit": bar.limit, "aim": bar.aim,
+        left_out = set(AGAINST.get(bar.against, ())) - set(results["figures"][bar.workload])
+        title = bar.title + " (peers left out)" * bool(left_out)
+        judged.append({"title": title, "limit": bar.limit, "aim": bar.aim,
             "lower": bar.lower, "against": bar.against, "result": found, "verdict": verdict,
             "workload": bar.workload, "metric": bar.metric})
     return judged

@@ -155,10 +155,12 @@ class Cell:
         if units == 0 or results["seconds"] <= 0:
             raise process.Failed("nothing was done")
         used = {name: (after[name] - before[name]) / 1000 / units for name in before}
+        ours = used["proxy"] + used["load"] + used["backend"] + used["softirqd"]
         figures = {
             "rate": units / results["seconds"],
             "machine": used["machine"],
-            "all": used["proxy"] + used["load"] + used["backend"] + used["softirqd"],
+            "all": ours,
+            "others": max(0.0, used["machine"] - ours) / used["wall"] / os.cpu_count() * 100,
             "steal": used["steal"],
             "failed": sum(failed.values()),
             "slow": results["slow"],
@@ -172,6 +174,7 @@ class Cell:
     def clocks(self, load):
         machine, steal = process.machine_ns()
         return {
+            "wall": time.monotonic_ns(),
             "machine": machine,
             "steal": steal,
             "proxy": process.cpu_ns(self.proxy_pids()),

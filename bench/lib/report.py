@@ -1,7 +1,7 @@
 """The page for people: one HTML file with all in it, which needs no network."""
 import html
 
-from . import bars, charts, stats, workloads
+from . import bars, charts, stats, table, workloads
 
 STYLE = """
 :root { --ink: #1c2330; --soft: #5c6675; --line: #d5dae2; --paper: #ffffff; --panel: #f5f7fa;
@@ -135,7 +135,7 @@ def of_all(results):
         f"{results['started']}, {results['machine']['versions']['loble']}, commit "
         f"{results['machine']['versions']['commit']}; {results['rounds']} rounds"
         + (", a quick and rough run" if results["quick"] else "")), class_="soft"),
-        tiles(results)]
+        tag("p", table.warning(results), class_="poor-text"), tiles(results)]
     if results["bars"]:
         parts += [tag("h2", "What Loble wants to reach"),
             tag("div", charts.scoreboard(results["bars"]), class_="panel"),

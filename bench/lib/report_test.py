@@ -8,7 +8,7 @@ import xml.etree.ElementTree
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from lib import bars, charts, report, table, workloads  # noqa: E402
+from lib import bars, charts, peers, report, table, workloads  # noqa: E402
 
 
 def results(**churn):
@@ -44,6 +44,12 @@ class Bars(unittest.TestCase):
         found = results(loble=[8, None, 8], haproxy=[10, 10, 10])
         found["failed"] = {"churn": {"loble": ["lost a byte"]}}
         self.assertEqual({"not met"}, {bar["verdict"] for bar in bars.judge(found)})
+
+    def test_a_best_of_some_is_called_so(self):
+        self.assertIn("peers left out", self.churn_bar(loble=[8], haproxy=[10])["title"])
+        found = results()
+        found["figures"]["churn"] = {name: [{"cpu": 10}] for name in peers.PEERS}
+        self.assertNotIn("left out", str(bars.judge(found)))
 
     def test_what_was_not_run_is_not_judged(self):
         self.assertEqual({"churn"},
@@ -85,6 +91,15 @@ class Text(unittest.TestCase):
         text = "\n".join(table.of_all(found))
         self.assertIn("pen: failed in 3 of the rounds: cut it", text)
         self.assertNotIn("with more", text)
+
+    def test_a_machine_that_was_not_ours_is_told(self):
+        found = results(loble=[8, 8, 8])
+        self.assertEqual("", table.warning(found))
+        for figures in found["figures"]["churn"]["loble"]:
+            figures["others"] = 30
+        self.assertIn("up to 30 % of the machine", table.warning(found))
+        self.assertIn("took 30 %", "\n".join(table.of_all(found)))
+        self.assertIn("up to 30 %", report.of_all(found))
 
 
 class Page(unittest.TestCase):

@@ -1,6 +1,8 @@
 """The results as tables of text."""
 from . import bars, stats, workloads
 
+DISTURBED = 5  # per cent of the machine, from which on it is said
+
 
 def number(value, digits):
     return f"{value:,.{digits}f}" if value is not None else "-"
@@ -34,6 +36,24 @@ def lay_out(rows):
             for i, (cell, width) in enumerate(zip(row, widths))).rstrip()
 
 
+def disturbance(results, name):
+    """What part of the machine, in per cent, other programs took during a workload; None when it
+    was not looked at."""
+    found = stats.summary([figures["others"] for rounds in results["figures"][name].values()
+        for figures in rounds if figures and "others" in figures])
+    return found and found["median"]
+
+
+def warning(results):
+    """A sentence when the machine was not ours; else nothing."""
+    found = [disturbance(results, name) for name in results["figures"]]
+    worst = max((share for share in found if share is not None), default=0)
+    if worst < DISTURBED:
+        return ""
+    return (f"Other programs took up to {worst:.0f} % of the machine: rates and latencies tell "
+        "little, CPU per unit and ratios less than on a quiet one.")
+
+
 def of_workload(results, name):
     workload = workloads.WORKLOADS[name]
     columns = results["figures"][name]
@@ -51,6 +71,9 @@ def of_workload(results, name):
     yield from lay_out(rows)
     for peer, reasons in results["failed"].get(name, {}).items():
         yield f"  {peer}: failed in {len(reasons)} of the rounds: {reasons[0].splitlines()[0]}"
+    share = disturbance(results, name)
+    if share is not None and share >= DISTURBED:
+        yield f"  other programs took {share:.0f} % of the machine meanwhile"
     yield ""
 
 
@@ -71,3 +94,6 @@ def of_all(results):
     for name in results["figures"]:
         yield from of_workload(results, name)
     yield from of_bars(results["bars"])
+    if warning(results):
+        yield ""
+        yield warning(results)

@@ -79,8 +79,9 @@ def bulk(rig, peer, workload):
         load = cell.load(direction, **options, **sizes(size))
         figures = cell.measure(load, gigabytes)
         # CPU in ms per GB; the latency is that of a whole transfer, which the rate says already.
-        return {name: value / 1000 if name in ("cpu", "all", "machine", "steal") else value
-            for name, value in figures.items() if name in ("rate", "cpu", "all", "machine", "steal")}
+        scaled = {name: figures[name] / 1000 for name in ("cpu", "all", "machine", "steal")
+            if name in figures}
+        return {**scaled, "rate": figures["rate"], "others": figures["others"]}
 
 
 def syscalls(rig, peer, workload):
