@@ -37,29 +37,29 @@ def sockets_by_worker(pid):
     return found
 
 
-def inode_of(port, pid):
-    """Of the socket that was accepted from that port of ours."""
+def accepted_sockets(pid):
+    """The inodes of the process's sockets by the port of the other side."""
+    own = set()
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            own.update(re.findall(r"socket:\[(\d+)\]", os.readlink(fd)))
+        except FileNotFoundError:
+            continue
+    found = {}
     for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
         words = line.split()
-        if int(words[2].split(":")[1], 16) == port and words[9] != "0":
-            inode = int(words[9])
-            if any(os.readlink(fd) == f"socket:[{inode}]" for fd in descriptors(pid)):
-                return inode
-    return None
-
-
-def descriptors(pid):
-    for fd in Path(f"/proc/{pid}/fd").iterdir():
-        if fd.exists() or fd.is_symlink():
-            yield fd
+        if words[9] in own:
+            found[int(words[2].split(":")[1], 16)] = int(words[9])
+    return found
 
 
 def share(loble, clients):
     """The clients by the worker that has them: {epoll: [client]}."""
     taken = {}
     workers = sockets_by_worker(loble.pid)
+    accepted = accepted_sockets(loble.pid)
     for client in clients:
-        inode = inode_of(client.sock.getsockname()[1], loble.pid)
+        inode = accepted[client.sock.getsockname()[1]]
         for worker, inodes in workers.items():
             if inode in inodes:
                 taken.setdefault(worker, []).append(client)
