@@ -61,8 +61,9 @@ static void forget_previous(struct supervisor *supervisor)
 
 static void end_probation(struct supervisor *supervisor, uint64_t now_ns)
 {
+	/* It may have begun after now_ns was read. */
 	if (supervisor->previous.fd >= 0 && supervisor->probation_ns != 0 &&
-		now_ns - supervisor->probation_ns >= PROBATION_NS) {
+		now_ns >= supervisor->probation_ns + PROBATION_NS) {
 		forget_previous(supervisor);
 	}
 }

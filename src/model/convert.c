@@ -15,6 +15,7 @@ enum { SMALL_BYTES = 4096 }; /* below, holes are not worth a system call */
 struct extent {
 	uint64_t start;
 	uint64_t end;
+	uint64_t hole; /* what lies between here and `start` is one */
 };
 
 /* What happens to one field of an entry. */
@@ -44,17 +45,17 @@ static void find_extent(const struct convert_source *source, uint64_t offset, st
 	off_t start = (off_t)offset;
 	off_t end;
 
-	if (extent->end > offset && extent->start <= offset) {
+	if (extent->end > offset && extent->hole <= offset) {
 		return;
 	}
-	*extent = (struct extent){offset, source->layout->head.bytes};
+	*extent = (struct extent){offset, source->layout->head.bytes, offset};
 	if (source->fd < 0) {
 		return;
 	}
 	start = lseek(source->fd, start, SEEK_DATA);
 	if (start < 0) {
 		if (errno == ENXIO) {
-			*extent = (struct extent){UINT64_MAX, UINT64_MAX};
+			*extent = (struct extent){UINT64_MAX, UINT64_MAX, offset};
 		}
 		return;
 	}
@@ -75,7 +76,7 @@ static bool next_piece(struct job *job, uint64_t *offset, uint64_t end, struct e
 		return false;
 	}
 	if (end - *offset <= SMALL_BYTES) {
-		*ret_piece = (struct extent){*offset, end};
+		*ret_piece = (struct extent){*offset, end, *offset};
 	} else {
 		find_extent(job->source, *offset, &job->extent);
 		if (job->extent.start >= end) {
