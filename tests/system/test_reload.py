@@ -553,3 +553,64 @@ def test_reloads_under_load(bench, reloader, binary):
 @pytest.mark.long
 def test_a_hundred_reloads_under_load(bench, reloader, binary):
     run_reloads(bench, reloader, binary, count=100, rate=2000, gap=1.0)
+
+
+def test_who_dies_after_a_reload_is_followed_by_what_was_reloaded(bench, reloader):
+    loble, where = two_pools(bench, reloader)
+    more = net.free_tcp4()
+    loble.config["listeners"].append({"name": "more", "address": str(more), "pool": "two"})
+    loble.config["pools"]["one"]["backends"][0]["weight"] = 9
+    loble.apply("listeners +1 -0 ~0, backends +0 -0 ~1")
+    before = loble.loble.worker
+    loble.loble.file.write_text("not a configuration")
+    os.kill(before, signal.SIGKILL)
+    until(lambda: loble.loble.worker not in (before, loble.loble.pid), "another worker process")
+    loble.loble.wait_ready()
+    assert net.exchange(more, b"") == (b"two", END)
+    assert net.exchange(where, b"") == (b"one", END)
+    metrics = loble.loble.metrics()
+    assert metrics.get("loble_backend_weight", pool="one", backend="a") == 9
+    assert metrics.get("loble_config_generation") == 2
+    assert metrics.get("loble_worker_restarts_total") == 1
+    loble.config["listeners"].pop()
+    loble.apply("listeners +0 -1 ~0")
+    until(lambda: closed(more), "the listener to close")
+    assert net.exchange(where, b"") == (b"one", END)
+
+
+def test_who_dies_while_a_listener_closes_is_followed_by_who_closes_it(bench, reloader):
+    loble, where = two_pools(bench, reloader)
+    more = net.free_tcp4()
+    for _ in range(3):
+        loble.config["listeners"].append({"name": "more", "address": str(more), "pool": "two"})
+        loble.apply("listeners +1 -0 ~0")
+        assert net.exchange(more, b"") == (b"two", END)
+        loble.config["listeners"].pop()
+        before = loble.loble.worker
+        loble.apply("listeners +0 -1 ~0")
+        os.kill(before, signal.SIGKILL)
+        until(lambda: loble.loble.worker not in (before, loble.loble.pid), "the next one")
+        loble.loble.wait_ready()
+        until(lambda: closed(more), "the listener to close")
+        assert net.exchange(where, b"") == (b"one", END)
+
+
+def test_reloads_and_deaths_under_load(bench, reloader, binary):
+    if not program(binary).exists():
+        pytest.skip("the torture is not built")
+    behind = [net.free_tcp4() for _ in range(3)]
+    where, spares = net.free_tcp4(), [behind[2], net.free_tcp4()]
+    loble = reloader([("in", where, "p")], {"p": [("a", behind[0]), ("b", behind[1])]})
+    torture = bench.keep(Torture(binary, [where], behind, sessions=100, rate=300, life=2000))
+    time.sleep(1)
+    for number in range(16):
+        change(loble.config, number, spares)
+        loble.apply()
+        if number % 4 == 3:
+            before = loble.loble.worker
+            os.kill(before, signal.SIGKILL)
+            until(lambda: loble.loble.worker not in (before, loble.loble.pid), "the next one")
+            loble.loble.wait_ready()
+        time.sleep(0.1)
+    report = torture.stop()
+    assert_nothing_wrong(report, torture.errors)
