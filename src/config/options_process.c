@@ -44,8 +44,8 @@ const struct field timeouts_fields[] = {
 		.min = 1,
 		.fallback = DURATION_OFF,
 		.off = true,
-		.doc = "How long the sessions of a backend that is taken out by an operator "
-		       "may go on. A failed backend keeps them: see on_unhealthy.",
+		.doc = "How long the sessions of a backend may go on that an operator or a reload "
+		       "has taken out. A failed one keeps them: see on_unhealthy.",
 	},
 	{
 		.key = "idle",
