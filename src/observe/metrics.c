@@ -494,12 +494,6 @@ static struct entities make_entities(struct page *page, uint32_t count)
 	return entities;
 }
 
-/* No configuration names it any more: it is shown until its last session has ended. */
-static bool is_gone(const struct identity *identity)
-{
-	return atomic_load_explicit(&identity->gone, memory_order_acquire) != 0;
-}
-
 static void list_listeners(struct scrape *scrape)
 {
 	const uint32_t count = scrape->totals.listener_count;
@@ -508,8 +502,7 @@ static void list_listeners(struct scrape *scrape)
 	for (uint32_t i = 0; i < count && scrape->listeners.list != NULL; i++) {
 		struct entity *entity = &scrape->listeners.list[scrape->listeners.count];
 
-		if (is_gone(&scrape->shm->listeners[i].identity) &&
-			totals_listener_active(&scrape->totals.listeners[i]) == 0) {
+		if (!shown_listener(&scrape->shm->listeners[i], &scrape->totals.listeners[i])) {
 			continue;
 		}
 		scrape->listeners.count++;
@@ -520,17 +513,6 @@ static void list_listeners(struct scrape *scrape)
 	}
 }
 
-static bool has_sessions(const struct scrape *scrape, uint32_t pool)
-{
-	for (uint32_t i = 0; i < scrape->totals.slot_count; i++) {
-		if (scrape->shm->slots[i].identity.parent == pool &&
-			totals_slot_active(&scrape->totals.slots[i]) > 0) {
-			return true;
-		}
-	}
-	return false;
-}
-
 static void list_pools(struct scrape *scrape)
 {
 	const uint32_t count = scrape->totals.pool_count;
@@ -539,7 +521,7 @@ static void list_pools(struct scrape *scrape)
 	for (uint32_t i = 0; i < count && scrape->pools.list != NULL; i++) {
 		struct entity *entity = &scrape->pools.list[scrape->pools.count];
 
-		if (is_gone(&scrape->shm->pools[i].identity) && !has_sessions(scrape, i)) {
+		if (!shown_pool(scrape->shm, &scrape->totals, i)) {
 			continue;
 		}
 		scrape->pools.count++;

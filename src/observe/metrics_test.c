@@ -135,6 +135,36 @@ static void a_removed_backend_stays_until_its_last_session(void **state)
 	free(text);
 }
 
+static bool shows(const struct shm *shm, const char *label)
+{
+	char *text = render(shm);
+	const bool found = strstr(text, label) != NULL;
+
+	free(text);
+	return found;
+}
+
+static void so_do_a_removed_listener_and_a_removed_pool(void **state)
+{
+	struct shm *shm = *state;
+	const uint32_t index = testing_add_backend(shm, "p", "b");
+	const uint32_t listener = (uint32_t)shm_listener_index(shm, "l");
+
+	COUNT(shm, listener, 1, listener, connections, 1);
+	COUNT(shm, slot, 1, index, started, 1);
+	atomic_store(&shm->listeners[listener].identity.gone, 1);
+	atomic_store(&shm->pools[0].identity.gone, 1);
+	atomic_store(&shm->slots[index].health, HEALTH_UNSET);
+	assert_true(shows(shm, "{listener=\"l\"}"));
+	assert_true(shows(shm, "{pool=\"p\"}"));
+	COUNT(shm, listener, 1, listener, closed, 1);
+	COUNT(shm, slot, 1, index, finished, 1);
+	assert_false(shows(shm, "listener=\"l\""));
+	assert_false(shows(shm, "pool=\"p\""));
+	atomic_store(&shm->listeners[listener].identity.gone, 0);
+	assert_true(shows(shm, "loble_listener_connections_total{listener=\"l\"} 1"));
+}
+
 static void a_new_backend_has_all_its_series_at_zero(void **state)
 {
 	struct shm *shm = *state;
@@ -231,6 +261,7 @@ int main(void)
 		IN_SHM(counters_are_summed_over_the_workers),
 		IN_SHM(all_pairs_of_states_are_shown_right),
 		IN_SHM(a_removed_backend_stays_until_its_last_session),
+		IN_SHM(so_do_a_removed_listener_and_a_removed_pool),
 		IN_SHM(a_new_backend_has_all_its_series_at_zero),
 		IN_SHM(a_page_without_anything_is_whole),
 		IN_SHM(a_scrape_takes_no_memory_where_nothing_was_counted),

@@ -1,5 +1,6 @@
 #include "observe/shown.h"
 
+#include "model/shm.h"
 #include "observe/totals.h"
 
 static const char *const shown_names[SHOWN_COUNT] = {
@@ -36,4 +37,28 @@ bool shown_at_all(const struct slot *slot, const struct slot_counters *counters)
 {
 	return atomic_load_explicit(&slot->health, memory_order_acquire) != HEALTH_UNSET ||
 		totals_slot_active(counters) > 0;
+}
+
+static bool is_gone(const struct identity *identity)
+{
+	return atomic_load_explicit(&identity->gone, memory_order_acquire) != 0;
+}
+
+bool shown_listener(const struct listener_entry *entry, const struct listener_counters *counters)
+{
+	return !is_gone(&entry->identity) || totals_listener_active(counters) > 0;
+}
+
+bool shown_pool(const struct shm *shm, const struct totals *totals, uint32_t pool)
+{
+	if (!is_gone(&shm->pools[pool].identity)) {
+		return true;
+	}
+	for (uint32_t i = 0; i < totals->slot_count; i++) {
+		if (shm->slots[i].identity.parent == pool &&
+			totals_slot_active(&totals->slots[i]) > 0) {
+			return true;
+		}
+	}
+	return false;
 }
