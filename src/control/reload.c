@@ -448,8 +448,10 @@ uint64_t reload_next_ns(const struct control *control, uint64_t now_ns)
 		return reload->deadline_ns;
 	case RELOAD_SOCKETS:
 		return now_ns + SOCKETS_POLL_NS;
-	case RELOAD_LOADING:
 	case RELOAD_PUBLISHING:
+		/* There was no memory for a snapshot, and now there was: goes on at once. */
+		return control->failed_snapshot ? UINT64_MAX : now_ns;
+	case RELOAD_LOADING:
 		break;
 	}
 	return UINT64_MAX;

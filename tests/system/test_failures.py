@@ -1,6 +1,7 @@
 """Each call that can fail does so once: at the start, which is clean or tells why, and at run time."""
 
 import contextlib
+import copy
 import errno
 import json
 import os
@@ -16,7 +17,7 @@ from harness.failures import Failures
 from harness.loble import REPORTS, environment
 from harness.net import END, Background
 from harness.paths import TCP, UNIX_BACKEND, data
-from harness.wait import SLOWNESS, until
+from harness.wait import SLOWNESS, settled, until
 
 LIMIT, IO, PERMISSION, REFUSED = 71, 74, 77, 78
 
@@ -97,6 +98,7 @@ def whole_config(directory, backend):
         "pools": {"p": {"backends": [{"address": str(backend)},
                                      {"address": f"localhost:{backend.port}", "weight": 0}]}},
         "metrics": {"address": str(net.free_tcp4())},
+        "admin": {"socket": str(directory / "admin.sock")},
         "access_log": {"enabled": True, "file": str(directory / "access.log")},
     }
 
@@ -348,3 +350,72 @@ def test_a_restart_copes_with_a_call_that_fails(bench, directory, failures, call
 @restart_calls
 def test_a_restart_copes_with_each_call_that_fails(bench, directory, failures, call):
     restarts_cope(bench, directory, failures, call, range(1, 1000))
+
+
+RELOAD_CALLS = ["malloc", "calloc", "realloc", "aligned_alloc", "strdup", "open_memstream", "mmap",
+                "socket", "setsockopt", "bind", "listen", "epoll_ctl", "dup", "open", "fstat",
+                "read", "pthread_create", "getrandom"]
+
+
+def reload(loble, config):
+    """Returns whether it was taken."""
+    def ended():
+        return loble.events("config_loaded") + loble.events("config_refused")
+    before = len(ended())
+    new = loble.file.with_suffix(".new")
+    new.write_text(toml.dumps(config))
+    os.replace(new, loble.file)
+    loble.send_signal(signal.SIGHUP)
+    until(lambda: len(ended()) > before, lambda: f"a reload to end\n{loble.log}")
+    return max(ended(), key=lambda event: event["time"])["event"] == "config_loaded"
+
+
+def reloads_cope(bench, directory, failures, call, numbers):
+    """Each reload adds listeners of every kind, and a call fails; then they are taken away again."""
+    backend = bench.service(echo)
+    more = whole_config(directory, backend.address)
+    less = copy.deepcopy(more)
+    del less["listeners"][1:]
+    del less["pools"]["p"]["backends"][1:]
+    loble = bench.raw(less, env=shimmed(failures))
+    worker = worker_process(loble)
+    host, port = less["listeners"][0]["address"].rsplit(":", 1)
+    first = net.tcp4(host, int(port))
+    assert reload(loble, more) and reload(loble, less)
+    client = bench.keep(net.connect(first))
+    say([client], b"hello")
+    before = settled(lambda: len(proc.descriptors(loble.pid)), seconds=0.3)
+    for number in numbers:
+        failures.arm(call, number)
+        taken = reload(loble, more)
+        hits = failures.disarm()
+        where = f"{call} number {number}\n{loble.log}"
+        loble.must_run()
+        say([client], b"still here")
+        assert is_served(more), where
+        assert taken or hits == 1, where
+        assert taken or reload(loble, more), where
+        local = net.unix(more["listeners"][2]["address"].removeprefix("unix:"))
+        assert net.exchange(local, b"ping") == (b"ping", END), where
+        assert reload(loble, less), where
+        assert worker_process(loble) == worker, where
+        if hits == 0:
+            break
+    until(lambda: len(proc.descriptors(loble.pid)) <= before,
+          lambda: f"{before} descriptors, not {proc.descriptors(loble.pid)}")
+    client.close()
+
+
+reload_calls = pytest.mark.parametrize("call", RELOAD_CALLS)
+
+
+@pytest.mark.asan
+@reload_calls
+def test_a_reload_copes_with_a_call_that_fails(bench, directory, failures, call):
+    reloads_cope(bench, directory, failures, call, [1, 2, 3, 5, 8, 13, 34, 89, 233])
+
+
+@pytest.mark.long
+@reload_calls
+def test_a_reload_copes_with_each_call_that_fails(bench, directory, failures, call):
+    reloads_cope(bench, directory, failures, call, range(1, 1000))
