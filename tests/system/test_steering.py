@@ -9,6 +9,7 @@ import pytest
 
 from harness import net
 from harness.backends import hold
+from harness.survival import upgrade
 from test_reload import Reloader, full
 
 EACH = 20
@@ -111,6 +112,17 @@ def test_it_goes_on_after_the_worker_process_has_died(bench):
     loble.wait_event("worker_restarted")
     clients = empty_one_worker(bench, loble, clients)
     assert len(clients) == 2 * EACH
+
+
+@needs_bpf
+def test_it_goes_on_after_an_upgrade(bench):
+    service = bench.service(echo_and_hold)
+    loble = bench.loble(service, server={"workers": 2})
+    clients = open_clients(bench, loble, 2 * EACH)
+    upgrade(loble)
+    clients = empty_one_worker(bench, loble, clients)
+    assert len(clients) == 2 * EACH
+    assert not loble.events("steering_off")
 
 
 @needs_bpf
