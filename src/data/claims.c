@@ -125,6 +125,15 @@ static void claim_session(struct table *table, uint32_t worker, uint32_t index)
 	}
 }
 
+static void release(struct table *table, const int fds[static SIDE_COUNT])
+{
+	for (int side = 0; side < SIDE_COUNT; side++) {
+		if (is_in_range(table, fds[side]) && table->marks[fds[side]] == MARK_CLAIMED) {
+			table->marks[fds[side]] = MARK_NONE;
+		}
+	}
+}
+
 /* Forgets the record when somebody else claims one of its descriptors, too. */
 static void confirm_session(struct table *table, uint32_t worker, uint32_t index)
 {
@@ -138,12 +147,7 @@ static void confirm_session(struct table *table, uint32_t worker, uint32_t index
 	for (int side = 0; side < SIDE_COUNT; side++) {
 		if (fds[side] >= 0 && !is_its_own(table, fds[side])) {
 			forget(table, worker, record);
-			for (int other = 0; other < SIDE_COUNT; other++) {
-				if (is_in_range(table, fds[other]) &&
-					table->marks[fds[other]] == MARK_CLAIMED) {
-					table->marks[fds[other]] = MARK_NONE;
-				}
-			}
+			release(table, fds);
 			return;
 		}
 	}

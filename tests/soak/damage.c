@@ -339,8 +339,8 @@ static int open_memory(pid_t pid)
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
 	while (fd < 0 && (entry = readdir(directory)) != NULL) {
 		(void)snprintf(link, sizeof link, "%s/%s", path, entry->d_name);
-		if (readlink(link, name, sizeof name) >= 12 &&
-			strncmp(name, "/memfd:loble", 12) == 0) {
+		if (readlink(link, name, sizeof name) >= 13 &&
+			strncmp(name, "/memfd:loble ", 13) == 0) {
 			fd = open(link, O_RDWR | O_CLOEXEC);
 		}
 	}

@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,8 +19,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "system"))
 
 from harness.loble import Loble  # noqa: E402
-from harness.survival import (DEATHS, Stand, replace_binary, restarts, scrape, survive,  # noqa: E402
-                              upgrade, wait_worker, worker_of)
+from harness.survival import (DEATHS, FAILING, REFUSED, Replaceable, Stand,  # noqa: E402
+                              restarts, scrape, survive, upgrade, upgrade_in_vain, wait_worker,
+                              worker_of)
 from harness.torture import ERRORS, sums  # noqa: E402
 from harness.wait import until  # noqa: E402
 
@@ -172,15 +172,19 @@ def part_unix(bench, options, row):
     stand.loble.stop()
 
 
-def part_upgrades(bench, options, row):
-    path = bench.directory / "loble-binary"
-    shutil.copy(bench.binary, path)
+def start_replaceable(bench, options):
+    new = Replaceable(bench)
     stand = Stand(bench, kinds=[("tcp4", "tcp4")] * 3)
-    stand.start(binary=path)
+    stand.start(binary=new.path, env=new.env)
     stand.load(sessions=options.sessions, rate=options.rate, seed=options.seed, **LOAD)
+    return stand, new
+
+
+def part_upgrades(bench, options, row):
+    stand, new = start_replaceable(bench, options)
 
     def once(_number):
-        replace_binary(path, bench.binary)
+        new.good()
         upgrade(stand.loble)
         return "upgrade"
     found = survive(stand, options.rounds, seed=options.seed, gap=(0.1, 1.0), calm=10, deed=once)
@@ -190,6 +194,32 @@ def part_upgrades(bench, options, row):
     note_continued(row, options, metrics)
     row.need(metrics("loble_upgrades_total") == options.rounds,
              f"{metrics('loble_upgrades_total')} upgrades")
+    row.need(restarts(metrics) == 0, f"{restarts(metrics)} restarts")
+    stand.loble.stop()
+
+
+def part_broken(bench, options, row):
+    """Each way to fail in turn; the pause of those that are executed is the way back's."""
+    stand, new = start_replaceable(bench, options)
+    kinds = [*REFUSED, *FAILING]
+
+    def once(number):
+        kind = kinds[number % len(kinds)]
+        if kind in FAILING:
+            new.failing(kind)
+        else:
+            new.refused(kind)
+        upgrade_in_vain(stand.loble)
+        new.mend()
+        return kind
+    found = survive(stand, options.rounds, seed=options.seed, gap=(0.1, 1.0), calm=10, deed=once)
+    metrics = scrape(stand.loble)
+    note_load(row, stand)
+    quiet = [one for one in found.rounds if one.cause in REFUSED]
+    print(json.dumps({"rounds": [vars(one) for one in found.rounds]}))
+    found.rounds = quiet
+    note_pauses(row, found)
+    row.need(metrics("loble_upgrades_total") == 0, "an upgrade was counted")
     stand.loble.stop()
 
 
@@ -226,7 +256,8 @@ def part_damage(bench, options, row):
     row.need(deaths <= 2, f"{deaths} deaths after one damage")
 
 
-PARTS = {"kills": (part_kills, 200), "storm": (part_storm, 500), "unix": (part_unix, 50), "upgrades": (part_upgrades, 100),
+PARTS = {"kills": (part_kills, 200), "storm": (part_storm, 400), "unix": (part_unix, 50),
+         "upgrades": (part_upgrades, 100), "broken": (part_broken, 20),
          "damage": (part_damage, 100)}
 
 

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from harness.survival import (DEATHS, Monotone, Stand, kill_worker, scrape, survive, worker_of)
+from harness.survival import (DEATHS, FAILING, REFUSED, Monotone, Replaceable, Stand, kill_worker,
+                              scrape, survive, upgrade, upgrade_in_vain, worker_of)
 from harness.torture import no_resets, program
 from harness.wait import SLOWNESS, until
 
@@ -143,5 +144,58 @@ def test_deaths_one_upon_the_other(bench):
         time.sleep(delay)
     time.sleep(0.3)
     scrape(loble)
+    stand.end()
+    loble.stop()
+
+
+def test_upgrades_cost_no_session_and_no_byte(bench):
+    stand, new = Stand(bench), Replaceable(bench)
+    loble = stand.start(binary=new.path)
+    stand.load(**SMALL)
+
+    def once(_number):
+        new.good()
+        upgrade(loble)
+        return "upgrade"
+    survive(stand, 5, seed=7, deed=once)
+    stand.end()
+    metrics = scrape(loble)
+    assert metrics("loble_upgrades_total") == 5
+    assert metrics("loble_worker_restarts_total") == 0
+    assert len(loble.events("upgraded")) == 5
+    loble.stop()
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_new_binary_that_is_none_changes_nothing(bench, kind):
+    stand, new = Stand(bench), Replaceable(bench)
+    loble = stand.start(binary=new.path)
+    stand.load(sessions=100, probes=10, rate=100, life=800, hold=500)
+    before = worker_of(loble)
+    new.refused(kind)
+    told = upgrade_in_vain(loble)
+    assert told["detail"], told
+    assert worker_of(loble) == before, "nothing was to happen to it"
+    assert scrape(loble)("loble_upgrades_total") == 0
+    new.good()
+    upgrade(loble)
+    stand.end()
+    loble.stop()
+
+
+@pytest.mark.parametrize("kind", FAILING)
+def test_a_new_binary_that_fails_gives_way_to_the_one_before(bench, kind):
+    stand, new = Stand(bench), Replaceable(bench)
+    loble = stand.start(binary=new.path, env=new.env)
+    stand.load(sessions=100, probes=10, rate=100, life=800, hold=500)
+    monotone = Monotone(loble)
+    new.failing(kind)
+    upgrade_in_vain(loble)
+    metrics = monotone.look()
+    assert metrics("loble_upgrades_total") == 0
+    new.mend()
+    new.good()
+    upgrade(loble)
+    monotone.look()
     stand.end()
     loble.stop()

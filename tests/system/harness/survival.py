@@ -237,6 +237,64 @@ def replace_binary(path, source):
     new.rename(path)
 
 
+# What the new file is that cannot take over, and is found out before anything has happened.
+REFUSED = {
+    "missing": None,
+    "not executable": b"#!/bin/sh\nexit 0\n",
+    "no program": b"this is no program\n",
+    "another program": b"#!/bin/sh\nexit 0\n",
+    "exits": b"#!/bin/sh\necho no good >&2\nexit 3\n",
+    "crashes": b"#!/bin/sh\nkill -SEGV $$\n",
+    "hangs": b"#!/bin/sh\nexec sleep 60\n",
+}
+
+# What the new binary does once it has been executed (tests/soak/break.c).
+FAILING = ("worker_crash", "worker_hang", "supervisor_crash", "supervisor_hang")
+
+
+class Replaceable:
+    """A binary of its own for a Loble, that can be replaced by others and broken."""
+
+    def __init__(self, bench):
+        self.source = Path(bench.binary)
+        self.path = Path(bench.directory) / "loble-binary"
+        self.plan = Path(bench.directory) / "break"
+        library = self.source.parents[2] / "tests/soak/libbreak.so"
+        self.env = {"LD_PRELOAD": str(library), "LOBLE_BREAK": str(self.plan)}
+        self.good()
+
+    def good(self):
+        replace_binary(self.path, self.source)
+
+    def refused(self, kind):
+        """Puts there what will be refused."""
+        if REFUSED[kind] is None:
+            self.path.unlink()
+            return
+        self.good()
+        self.path.with_name("broken").write_bytes(REFUSED[kind])
+        self.path.with_name("broken").chmod(0o644 if kind == "not executable" else 0o755)
+        self.path.with_name("broken").rename(self.path)
+
+    def failing(self, kind):
+        """Puts there what consents and then fails."""
+        self.good()
+        self.plan.write_text(kind + "\n")
+
+    def mend(self):
+        self.plan.unlink(missing_ok=True)
+
+
+def upgrade_in_vain(loble, deadline=None):
+    """Asks for an upgrade that cannot work, and waits until Loble says so; the event."""
+    count = len(loble.events("upgrade_refused"))
+    loble.send_signal(signal.SIGUSR2)
+    told = loble.wait_event("upgrade_refused", count + 1, deadline)
+    until(lambda: worker_of(loble), "a worker process", deadline)
+    scrape(loble, deadline)
+    return told
+
+
 def upgrades(metrics):
     return int(metrics("loble_upgrades_total"))
 
