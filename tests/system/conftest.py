@@ -91,8 +91,8 @@ class Bench:
         one = Loble.__new__(Loble)
         self.lobles.append(one)
         try:
-            one.__init__(self.binary, self.directory / f"loble{next(self._numbers)}", config,
-                         **options)
+            one.__init__(options.pop("binary", self.binary),
+                         self.directory / f"loble{next(self._numbers)}", config, **options)
         except BaseException:
             if not hasattr(one, "process"):
                 self.lobles.remove(one)
