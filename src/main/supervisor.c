@@ -135,6 +135,7 @@ pid_t supervisor_start_worker(struct supervisor *supervisor)
 	pid = process_fork_sharing_descriptors();
 	if (pid > 0) {
 		supervisor->worker = pid;
+		takeover_set_worker(pid);
 	}
 	return pid;
 }
@@ -341,6 +342,7 @@ static int watch_over(struct supervisor *supervisor, bool *ret_child)
 		on_signal(supervisor, signal);
 		tell_watchdog(supervisor, now_ns);
 		if (waitpid(supervisor->worker, &status, WNOHANG) == supervisor->worker) {
+			takeover_set_worker(0);
 			look_for_service(supervisor);
 			if (is_over(supervisor, status)) {
 				return code_of(status);
@@ -482,6 +484,7 @@ int supervisor_resume(const char *path)
 		process_grow_table(
 			limit.rlim_cur); /* execve() has made the table as small as can be */
 	}
+	process_end_children(); /* of an image that has failed: nobody else may serve */
 	if (attach_memory(&supervisor, handed->memory_fd, &err) < 0) {
 		/* The trial has seen to it that this does not happen; if it does, the airbag bursts. */
 		(void)fprintf(stderr, "loble: error: %s\n", err.text);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/array.h"
@@ -38,6 +39,7 @@ static struct {
 	char text[sizeof VARIABLE + TEXT_MAX];
 	char *environment[ENVIRONMENT_MAX + 2];
 	uint8_t stack[STACK_BYTES];
+	volatile pid_t worker; /* 0: none */
 } self;
 
 static void find_program(const char *name)
@@ -133,6 +135,17 @@ int takeover_execute_open(int fd, const struct takeover *handed)
 	return -errno;
 }
 
+/* Of all that it has opened nothing may be lost: so it has to be gone before the table is copied. */
+static void end_worker(void)
+{
+	const pid_t worker = self.worker;
+
+	if (worker > 0 && kill(worker, SIGKILL) == 0) {
+		while (waitpid(worker, NULL, 0) < 0 && errno == EINTR) {
+		}
+	}
+}
+
 /* The mask survives execve(), and so does a handler's: the next image must be able to crash. */
 static void burst(int signal)
 {
@@ -146,6 +159,7 @@ static void burst(int signal)
 		(void)sigaddset(&set, airbag_signals[i]);
 	}
 	(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+	end_worker();
 	back.role = TAKEOVER_BACK;
 	back.binary_fd = -1;
 	(void)snprintf(back.reason, sizeof back.reason, "%s",
@@ -183,6 +197,11 @@ void takeover_disarm(void)
 		(void)signal(airbag_signals[i], SIG_DFL);
 	}
 	(void)sigaltstack(&none, NULL);
+}
+
+void takeover_set_worker(pid_t pid)
+{
+	self.worker = pid;
 }
 
 void takeover_set_memory(int memory_fd)

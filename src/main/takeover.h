@@ -64,6 +64,12 @@ void takeover_arm(uint32_t limit_ms);
 /* What the airbag would hand over: the present memory may be another one. */
 void takeover_set_memory(int memory_fd);
 
+/*
+ * The worker process of this image, or 0: the airbag ends it first. It shares our descriptors up
+ * to execve(), and would go on with its own copy of them.
+ */
+void takeover_set_worker(pid_t pid);
+
 /* It serves: no airbag any more. */
 void takeover_disarm(void);
 

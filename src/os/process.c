@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /*
@@ -38,6 +39,22 @@ pid_t process_fork_sharing_descriptors(void)
 		(void)syscall(SYS_set_robust_list, robust_list, robust_bytes);
 	}
 	return pid < 0 ? -errno : (pid_t)pid;
+}
+
+void process_end_children(void)
+{
+	FILE *file = fopen("/proc/thread-self/children", "re");
+	long pid;
+
+	while (file != NULL && fscanf(file, "%ld", &pid) == 1) {
+		if (pid > 1) {
+			(void)kill((pid_t)pid, SIGKILL);
+			(void)waitpid((pid_t)pid, NULL, 0);
+		}
+	}
+	if (file != NULL) {
+		(void)fclose(file);
+	}
 }
 
 static pid_t main_process; /* 0: this one */

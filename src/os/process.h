@@ -23,6 +23,9 @@ pid_t process_fork_sharing_descriptors(void);
 void process_set_main(pid_t pid);
 pid_t process_main(void);
 
+/* Kills all children of the calling thread and waits for them. */
+void process_end_children(void);
+
 /*
  * Makes room for `limit` descriptors in the table now: a shared table that grows while it is in
  * use stalls all who use it.

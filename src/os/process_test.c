@@ -121,6 +121,25 @@ static void the_oom_score_can_be_raised(void **state)
 	assert_int_equal(after, before + 1);
 }
 
+static void all_children_are_ended(void **state)
+{
+	pid_t pids[3];
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		pids[i] = fork();
+		assert_true(pids[i] >= 0);
+		while (pids[i] == 0) {
+			(void)pause();
+		}
+	}
+	process_end_children();
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(kill(pids[i], 0), -1);
+	}
+	process_end_children(); /* none is left: nothing happens */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -128,6 +147,7 @@ int main(void)
 		cmocka_unit_test(the_child_is_a_whole_process),
 		cmocka_unit_test(a_thread_of_a_child_is_seen),
 		cmocka_unit_test(the_table_grows_and_stays_empty),
+		cmocka_unit_test(all_children_are_ended),
 		cmocka_unit_test(the_oom_score_can_be_raised),
 	};
 

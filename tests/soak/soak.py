@@ -219,7 +219,6 @@ def part_broken(bench, options, row):
     print(json.dumps({"rounds": [vars(one) for one in found.rounds]}))
     found.rounds = quiet
     note_pauses(row, found)
-    row.need(metrics("loble_upgrades_total") == 0, "an upgrade was counted")
     stand.loble.stop()
 
 
