@@ -3,7 +3,7 @@
  *
  * One that had been serving is replaced at once, up to 300 times in a row and 5 times a second in
  * the long run (a token bucket). One that dies before it serves is tried again after 10 ms, 20 ms,
- * ... up to 5 s.
+ * ... up to 1 s.
  *
  * Threads: any; it has no state but its own.
  */

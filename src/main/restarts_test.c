@@ -23,15 +23,15 @@ static void one_that_never_serves_waits_longer_and_longer(void **state)
 	uint64_t last_ns = 0;
 
 	(void)state;
-	for (int i = 0; i < 9; i++) {
+	for (int i = 0; i < 7; i++) {
 		const uint64_t delay_ns = restarts_delay_ns(&restarts, false, 0);
 
 		assert_int_equal(delay_ns, 10 * MS_NS << i);
 		last_ns = delay_ns;
 	}
-	assert_true(last_ns < 5000 * MS_NS);
+	assert_true(last_ns < 1000 * MS_NS);
 	for (int i = 0; i < 100; i++) {
-		assert_int_equal(restarts_delay_ns(&restarts, false, 0), 5000 * MS_NS);
+		assert_int_equal(restarts_delay_ns(&restarts, false, 0), 1000 * MS_NS);
 	}
 	assert_int_equal(restarts_delay_ns(&restarts, true, 0), 0);
 	assert_int_equal(restarts_delay_ns(&restarts, false, 0), 10 * MS_NS);

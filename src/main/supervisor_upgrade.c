@@ -9,7 +9,7 @@
 
 static const uint64_t MS_NS = 1000000;
 static const uint64_t PARK_LIMIT_NS = 500 * 1000000ULL;
-static const uint64_t PROBATION_NS = 5 * 1000000000ULL; /* of a new binary that serves */
+static const uint64_t PROBATION_NS = 20 * 1000000000ULL; /* of a new binary that serves */
 
 /* What is said about upgrades is ours to write; the state last. */
 void supervisor_set_upgrade(

@@ -135,7 +135,7 @@ int takeover_execute_open(int fd, const struct takeover *handed)
 	return -errno;
 }
 
-/* Of all that it has opened nothing may be lost: so it has to be gone before the table is copied. */
+/* Nothing that it has opened may be lost: it has to be gone before the table is copied. */
 static void end_worker(void)
 {
 	const pid_t worker = self.worker;
