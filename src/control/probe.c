@@ -328,3 +328,58 @@ void probe_abandon(struct prober *prober, struct probe *probe)
 		probe->state = PROBE_OFF;
 	}
 }
+
+/* False when the socket cannot be watched under its new name: it stays the other's. */
+static bool take_socket(
+	struct prober *prober, struct probe *probe, struct prober *other, struct probe *before)
+{
+	struct epoll_event event = {
+		.events = before->state == PROBE_CONNECTING ? EPOLLOUT : EPOLLIN | EPOLLRDHUP,
+		.data.u64 = prober->epoll_tag | probe->timer.index,
+	};
+
+	if (epoll_ctl(prober->epoll_fd, EPOLL_CTL_MOD, before->fd, &event) < 0) {
+		return false;
+	}
+	probe->fd = before->fd;
+	before->fd = -1;
+	prober->active++;
+	other->active--;
+	return true;
+}
+
+void probe_take(struct prober *prober, struct probe *probe, struct prober *other,
+	struct probe *before, uint64_t now_ns)
+{
+	const uint64_t next_ns = now_ns + probe->interval_ns;
+	uint64_t at_ns = before->timer.at_ns;
+
+	assert(probe->state == PROBE_OFF);
+	probe->wanted = before->wanted;
+	probe->started_ns = before->started_ns;
+	probe->down_since_ns = before->down_since_ns;
+	switch (before->state) {
+	case PROBE_OFF:
+		return;
+	case PROBE_QUEUED:
+		probe_stop(other, before);
+		probe_at_once(prober, probe, now_ns);
+		return;
+	case PROBE_WAITING:
+		probe_stop(other, before);
+		probe->state = PROBE_WAITING;
+		at_ns = at_ns < next_ns ? at_ns : next_ns; /* the interval may be shorter now */
+		break;
+	case PROBE_CONNECTING:
+	case PROBE_CLOSING:
+		if (!take_socket(prober, probe, other, before)) {
+			probe_at_once(prober, probe, now_ns);
+			return;
+		}
+		timers_cancel(other->timers, &before->timer);
+		probe->state = before->state;
+		before->state = PROBE_OFF;
+		break;
+	}
+	timers_set(prober->timers, &probe->timer, at_ns);
+}

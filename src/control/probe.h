@@ -76,6 +76,13 @@ void probe_at_once(struct prober *prober, struct probe *probe, uint64_t now_ns);
 void probe_on_timer(struct prober *prober, struct probe *probe, uint64_t now_ns);
 void probe_on_ready(struct prober *prober, struct probe *probe, uint64_t now_ns);
 
+/*
+ * Goes on where the probe of another prober was, with its socket and in its time: a reload is no
+ * reason to ask later. The other one is off then. Both probers watch the same epoll.
+ */
+void probe_take(struct prober *prober, struct probe *probe, struct prober *other,
+	struct probe *before, uint64_t now_ns);
+
 /* Closes what is open. The probe may be started again. */
 void probe_abandon(struct prober *prober, struct probe *probe);
 

@@ -167,6 +167,45 @@ static void a_backend_that_never_says_goodbye_is_left_alone(void **state)
 	end(&fixture);
 }
 
+/* As a reload does: another prober, where the backend has another index. */
+static void a_successor_goes_on_with_the_same_connect_and_in_the_same_time(void **state)
+{
+	struct fixture fixture;
+	struct prober other;
+	int listener;
+
+	(void)state;
+	begin(&fixture);
+	listener = make_address(&fixture, true);
+	other = fixture.prober;
+	probe_start(&fixture.prober, &fixture.probes[0], fixture.now_ns);
+	probe_take(&other, &fixture.probes[1], &fixture.prober, &fixture.probes[0],
+		fixture.now_ns + SECOND / 2);
+	assert_int_equal(fixture.probes[0].state, PROBE_OFF);
+	assert_int_equal(fixture.probes[1].state, PROBE_WAITING);
+	assert_true(timers_next(&fixture.timers) <= fixture.now_ns + SECOND * 11 / 10);
+	fixture.now_ns += 2 * SECOND;
+	assert_ptr_equal(timers_take(&fixture.timers, fixture.now_ns), &fixture.probes[1].timer);
+	probe_on_timer(&other, &fixture.probes[1], fixture.now_ns);
+	assert_int_equal(other.active, 1);
+
+	probe_take(&fixture.prober, &fixture.probes[2], &other, &fixture.probes[1], fixture.now_ns);
+	assert_int_equal(fixture.probes[1].state, PROBE_OFF);
+	assert_int_equal(fixture.probes[1].fd, -1);
+	assert_int_equal(other.active, 0);
+	assert_int_equal(fixture.prober.active, 1);
+	while (fixture.results[CHECK_SUCCESS] == 0) {
+		assert_true(serve(&fixture, 5000));
+	}
+	assert_int_equal(fixture.probes[2].state, PROBE_CLOSING);
+	probe_take(&fixture.prober, &fixture.probes[3], &fixture.prober, &fixture.probes[2],
+		fixture.now_ns);
+	pass(&fixture, SECOND / 2);
+	assert_int_equal(fixture.probes[3].state, PROBE_WAITING);
+	(void)close(listener);
+	end(&fixture);
+}
+
 static void a_closed_port_is_refused_again_and_again(void **state)
 {
 	struct fixture fixture;
@@ -316,6 +355,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_backend_that_accepts_is_a_success_and_sees_a_fin),
 		cmocka_unit_test(a_backend_that_never_says_goodbye_is_left_alone),
+		cmocka_unit_test(a_successor_goes_on_with_the_same_connect_and_in_the_same_time),
 		cmocka_unit_test(a_closed_port_is_refused_again_and_again),
 		cmocka_unit_test(what_does_not_answer_is_a_timeout),
 		cmocka_unit_test(local_trouble_is_no_evidence),

@@ -177,13 +177,29 @@ void roster_take_over(struct roster *roster, uint64_t now_ns)
 	registry_take_over(&roster->registry, now_ns);
 }
 
+void roster_take_probes(struct roster *roster, struct roster *old, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < roster->registry.backend_count; i++) {
+		const uint32_t before = old->registry.by_slot[roster->registry.backends[i].slot];
+
+		if (before != REGISTRY_NONE && roster->registry.health[i].resolved &&
+			old->registry.health[before].resolved &&
+			sockaddr_equal(&roster->registry.places[i].address,
+				&old->registry.places[before].address)) {
+			probe_take(&roster->prober, &roster->probes[i], &old->prober,
+				&old->probes[before], now_ns);
+		}
+	}
+}
+
 void roster_begin(struct roster *roster, uint64_t now_ns)
 {
 	registry_begin(&roster->registry, now_ns);
 	for (uint32_t i = 0; i < roster->registry.backend_count; i++) {
 		const struct backend_health *health = &roster->registry.health[i];
 
-		if (health->health.state != HEALTH_HEALTHY && health->resolved) {
+		if (health->health.state != HEALTH_HEALTHY && health->resolved &&
+			!roster->probes[i].wanted) {
 			probe_start(&roster->prober, &roster->probes[i], now_ns);
 		}
 	}

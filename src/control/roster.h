@@ -58,6 +58,12 @@ void roster_free(struct roster *roster);
 /* Writes it to shared memory (registry_take_over()); from here on it may be fed. */
 void roster_take_over(struct roster *roster, uint64_t now_ns);
 
+/*
+ * Goes on with the probes of the roster that it replaces, where a backend is still in the same
+ * place. Before roster_begin().
+ */
+void roster_take_probes(struct roster *roster, struct roster *old, uint64_t now_ns);
+
 /* Once names have been looked up: says how pools stand, and probes whatever is not healthy. */
 void roster_begin(struct roster *roster, uint64_t now_ns);
 

@@ -178,7 +178,8 @@ def test_a_listener_moves_to_another_address_and_back_at_once(bench, reloader):
 
 
 def test_a_wildcard_becomes_an_address_of_its_own(bench, reloader):
-    loble, where = two_pools(bench, reloader)
+    where = net.tcp4(net.own_host(), net.free_shared_port())
+    loble = reloader([("in", where, "one")], {"one": [("a", bench.greeter("one").address)]})
     for host in ("0.0.0.0", where.host, "", where.host):
         loble.config["listeners"][0]["address"] = f"{host}:{where.port}"
         loble.apply("listeners +0 -0 ~1")
@@ -324,6 +325,29 @@ def test_an_unhealthy_backend_comes_back_after_a_reload(bench, reloader):
     loble.apply("1 option")
     backend.start()
     loble.loble.wait_health("healthy", "back", "p")
+
+
+def test_reloads_do_not_keep_probes_from_being_sent(bench, reloader):
+    backend, alive = bench.greeter("back"), bench.greeter("alive")
+    where = net.free_tcp4()
+    loble = reloader([("in", where, "p")],
+                     {"p": [("back", backend.address), ("alive", alive.address)]},
+                     health={"failure_threshold": 1, "success_threshold": 2,
+                             "probe_interval": "500ms"})
+    backend.stop()
+    for _ in range(4):
+        assert net.exchange(where, b"") == (b"alive", END)
+    loble.loble.wait_health("unhealthy", "back", "p")
+    backend.start()
+    end = time.monotonic() + 10 * SLOWNESS
+    number = 0
+    while loble.loble.health("back", "p") != "healthy":
+        assert time.monotonic() < end
+        number += 1
+        loble.config["timeouts"] = {"drain": f"{20 + number}s"}
+        loble.apply("1 option")
+        time.sleep(0.1)
+    assert number > 3
 
 
 @pytest.mark.parametrize("count", [2, 5])
