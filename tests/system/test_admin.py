@@ -1,6 +1,7 @@
 """The admin socket: what it answers, to whom, and what hostile clients of it can do."""
 
 import concurrent.futures
+import errno
 import http.client
 import json
 import os
@@ -58,6 +59,18 @@ def raw(loble):
     one.settimeout(DEADLINE)
     one.connect(str(loble.admin_socket))
     return one
+
+
+def kill(bench, loble, path):
+    """Ends it without a chance to clean up; its worker process follows in a moment."""
+    loble.process.kill()
+    loble.process.wait()
+    bench.lobles.remove(loble)
+
+    def is_stale():
+        with socket.socket(socket.AF_UNIX) as one:
+            return one.connect_ex(str(path)) == errno.ECONNREFUSED
+    until(is_stale, lambda: f"{path} to be stale")
 
 
 @pytest.fixture
@@ -399,9 +412,7 @@ def test_it_belongs_to_the_user_that_the_balancer_becomes(bench, ctl, directory)
 
 def test_a_stale_one_is_replaced(bench):
     first = bench.loble(bench.service(echo))
-    first.process.kill()
-    first.process.wait()
-    bench.lobles.remove(first)
+    kill(bench, first, first.admin_socket)
     assert first.admin_socket.exists()
     second = bench.loble(bench.service(echo), admin={"socket": str(first.admin_socket)})
     assert ask(first, "/healthz")[0] == 200  # the same path, another process
@@ -479,9 +490,8 @@ def test_several_in_the_default_place_must_be_told_apart(bench, ctl, home):
         assert str(path) in done.stderr
     done = ctl("status", "--json", "--socket", beside, user=NOBODY.pw_uid)
     assert json.loads(done.stdout)["pid"] == second.pid
-    first.process.kill()  # what it leaves behind is not live, and goes with the next start
-    first.process.wait()
-    bench.lobles.remove(first)
+    # What it leaves behind is not live, and goes with the next start.
+    kill(bench, first, home / "loble" / "admin.sock")
     done = ctl("status", "--json", env=env, user=NOBODY.pw_uid)
     assert json.loads(done.stdout)["pid"] == second.pid
     third = default_place(bench, home)
