@@ -47,6 +47,7 @@ void supervisor_go_back(struct supervisor *supervisor)
 		held_file_is_same(&supervisor->upgrade.memory)) {
 		(void)snprintf(handed.reason, sizeof handed.reason, "its worker process: %.70s",
 			supervisor->story);
+		takeover_disarm(); /* a timer would live on in the image before this one */
 		(void)takeover_execute_open(supervisor->previous.fd, &handed);
 	}
 }
