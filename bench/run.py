@@ -8,6 +8,7 @@ import json
 import pathlib
 import random
 import shutil
+import signal
 import sys
 import time
 
@@ -113,7 +114,7 @@ def run_round(rig, results, number, rows):
 def measure(rig, options, rows, names):
     results = {
         "seed": options.seed,
-        "rounds": options.rounds,
+        "rounds": 0,
         "quick": options.quick,
         "started": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
         "machine": machine.facts(rig.loble),
@@ -122,16 +123,26 @@ def measure(rig, options, rows, names):
         "failed": {},
     }
     begin = time.monotonic()
-    for number in range(options.rounds):
-        run_round(rig, results, number, rows)
-        took = time.monotonic() - begin
-        left = took / (number + 1) * (options.rounds - number - 1)
-        print(f"round {number + 1} of {options.rounds}, {took:.0f} s, {left:.0f} s left",
-            file=sys.stderr)
+    try:
+        for number in range(options.rounds):
+            run_round(rig, results, number, rows)
+            took = time.monotonic() - begin
+            left = took / (number + 1) * (options.rounds - number - 1)
+            print(f"round {number + 1} of {options.rounds}, {took:.0f} s, {left:.0f} s left",
+                file=sys.stderr)
+            results["rounds"] = number + 1
+    except KeyboardInterrupt:
+        print("stopped: what is there is shown", file=sys.stderr)
     results["load_average_at_end"] = machine.read("/proc/loadavg")
     results["seconds"] = round(time.monotonic() - begin)
     results["bars"] = bars.judge(results)
     return results
+
+
+def stop(_number, _frame):
+    """SIGTERM is like an interrupt from the terminal: once, and what was measured is kept."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def keep(results, folder):
@@ -157,6 +168,7 @@ def main():
         if any(workloads.supported(row, name, rig.algorithms) for name in names)]
     if len(cell.PROXY_CPUS[2]) > (machine.facts(rig.loble)["cpus"] or 1):
         sys.exit("bench: two CPUs are needed")
+    signal.signal(signal.SIGTERM, stop)
     results = measure(rig, options, rows, names)
     text = keep(results, options.output)
     print(text)

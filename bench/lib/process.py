@@ -3,6 +3,7 @@
 A child leads a session of its own, by which its own children are found: also those that a
 supervisor has replaced.
 """
+import ctypes
 import dataclasses
 import os
 import pathlib
@@ -27,8 +28,14 @@ class Place:
     real_time: bool = False
 
 
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None)
+
+
 def prepare(place):
     def in_child():
+        # Should the benchmark be killed, nothing that it started stays.
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         os.sched_setaffinity(0, place.cpus)
         try:
             if place.real_time:
