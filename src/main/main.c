@@ -75,15 +75,29 @@ static void open_standard_streams(void)
 	}
 }
 
+/* The same words as before, and another image has read them: only memory can be lacking. */
+static bool goes_on_with_sessions(void)
+{
+	const enum takeover_role role = takeover_get()->role;
+
+	return role == TAKEOVER_NEW || role == TAKEOVER_BACK;
+}
+
 int main(int argc, char **argv)
 {
 	static struct options options;
 	struct error err;
+	int r;
 
 	takeover_begin(argc, argv);
 	open_standard_streams();
 	(void)signal(SIGPIPE, SIG_IGN);
-	if (options_parse(argc, argv, &options, &err) < 0) {
+	r = options_parse(argc, argv, &options, &err);
+	while (r < 0 && goes_on_with_sessions()) {
+		takeover_wait();
+		r = options_parse(argc, argv, &options, &err);
+	}
+	if (r < 0) {
 		if (err.code == ENOMEM) {
 			(void)fprintf(stderr, "loble: %s\n", err.text);
 			return EXIT_CODE_LIMIT;

@@ -407,8 +407,12 @@ static int oversee(struct supervisor *supervisor)
 {
 	bool child = false;
 	int code = EXIT_CODE_LIMIT;
-	const pid_t pid = supervisor_start_worker(supervisor);
+	pid_t pid = supervisor_start_worker(supervisor);
 
+	while (pid < 0 && supervisor->served) {
+		takeover_wait();
+		pid = supervisor_start_worker(supervisor);
+	}
 	if (pid < 0) {
 		(void)fprintf(stderr, "loble: error: cannot start a worker process: %s\n",
 			strerrordesc_np(-pid));
@@ -485,10 +489,9 @@ int supervisor_resume(const char *path)
 			limit.rlim_cur); /* execve() has made the table as small as can be */
 	}
 	process_end_children(); /* of an image that has failed: nobody else may serve */
-	if (attach_memory(&supervisor, handed->memory_fd, &err) < 0) {
-		/* The trial has seen to it that this does not happen; if it does, the airbag bursts. */
+	while (attach_memory(&supervisor, handed->memory_fd, &err) < 0) {
 		(void)fprintf(stderr, "loble: error: %s\n", err.text);
-		abort();
+		takeover_wait();
 	}
 	upgrade_init(&supervisor.upgrade, supervisor.shm.fd);
 	(void)snprintf(supervisor.story, sizeof supervisor.story, "%s",

@@ -73,5 +73,11 @@ void takeover_set_worker(pid_t pid);
 /* It serves: no airbag any more. */
 void takeover_disarm(void);
 
+/*
+ * What an image that took over does when it lacks something: a new one gives all back and does not
+ * return; another one is alone with it, waits a moment, and is to try again.
+ */
+void takeover_wait(void);
+
 /* What a check says first on standard output when it could take over. */
 extern const char takeover_consent[];

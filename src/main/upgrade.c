@@ -41,11 +41,16 @@ bool held_file_is_same(const struct held_file *file)
 		status.st_ino == file->inode;
 }
 
+/* Not close-on-exec: the next image goes back to it. */
+static struct held_file hold_own_binary(void)
+{
+	return held_file_note(open("/proc/self/exe", O_PATH));
+}
+
 void upgrade_init(struct upgrade *upgrade, int memory_fd)
 {
 	*upgrade = (struct upgrade){
-		/* Not close-on-exec: the next image goes back to it. */
-		.binary = held_file_note(open("/proc/self/exe", O_PATH)),
+		.binary = hold_own_binary(),
 		.memory = held_file_note(memory_fd),
 		.output_fd = -1,
 	};
@@ -75,6 +80,9 @@ static _Noreturn void run_trial(int memory_fd, int output_fd)
 
 bool upgrade_try(struct upgrade *upgrade, uint64_t now_ns, char reason[TAKEOVER_REASON_MAX])
 {
+	if (upgrade->binary.fd < 0) {
+		upgrade->binary = hold_own_binary(); /* there was no descriptor for it */
+	}
 	upgrade->output_fd = memfd_create("loble-trial", MFD_CLOEXEC);
 	if (upgrade->output_fd < 0) {
 		(void)snprintf(reason, TAKEOVER_REASON_MAX, "no trial: %s", strerrordesc_np(errno));

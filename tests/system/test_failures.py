@@ -419,3 +419,57 @@ def test_a_reload_copes_with_a_call_that_fails(bench, directory, failures, call)
 @reload_calls
 def test_a_reload_copes_with_each_call_that_fails(bench, directory, failures, call):
     reloads_cope(bench, directory, failures, call, range(1, 1000))
+
+
+UPGRADE_CALLS = ["malloc", "calloc", "realloc", "aligned_alloc", "strdup", "open_memstream", "mmap",
+                 "memfd_create", "ftruncate", "eventfd", "epoll_create1", "epoll_ctl", "signalfd",
+                 "pthread_create", "open", "socket", "setsockopt", "bind", "listen", "pipe2",
+                 "getrandom", "read"]
+
+
+def upgrade(loble):
+    """Upgrades to the same binary. Returns whether it was taken."""
+    def ended():
+        return loble.events("upgraded") + loble.events("upgrade_refused")
+    before = len(ended())
+    loble.send_signal(signal.SIGUSR2)
+    until(lambda: len(ended()) > before, lambda: f"an upgrade to end\n{loble.log}")
+    return max(ended(), key=lambda event: event["time"])["event"] == "upgraded"
+
+
+def upgrades_cope(bench, directory, failures, call, numbers):
+    """Taken, or refused, or taken back: no session notices."""
+    loble = bench.loble(bench.service(echo), server={"workers": 2},
+                        options={"env": shimmed(failures)},
+                        access_log={"enabled": True, "file": str(directory / "access.log")})
+    clients = [bench.keep(loble.connect()) for _ in range(8)]
+    say(clients, b"hello")
+    for number in numbers:
+        failures.arm(call, number)
+        taken = upgrade(loble)
+        hits = failures.disarm()
+        loble.wait_ready()
+        say(clients, b"still here")
+        assert echoed(loble, 100)
+        assert taken or hits == 1, f"{call} number {number}\n{loble.log}"
+        if hits == 0:
+            break
+    assert upgrade(loble)
+    say(clients, b"to the last")
+    plain = [line for line in loble.lines if not line.startswith("{")]
+    loble.lines[:] = [line for line in loble.lines if line not in plain]
+
+
+upgrade_calls = pytest.mark.parametrize("call", UPGRADE_CALLS)
+
+
+@pytest.mark.asan
+@upgrade_calls
+def test_an_upgrade_copes_with_a_call_that_fails(bench, directory, failures, call):
+    upgrades_cope(bench, directory, failures, call, [1, 2, 3, 5, 8, 21, 55])
+
+
+@pytest.mark.long
+@upgrade_calls
+def test_an_upgrade_copes_with_each_call_that_fails(bench, directory, failures, call):
+    upgrades_cope(bench, directory, failures, call, range(1, 1000))
