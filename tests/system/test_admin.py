@@ -300,6 +300,25 @@ def test_after_the_worker_process_died_it_is_there_again(bench):
     assert backend.receive(2) == b"on"
 
 
+def test_a_successor_that_cannot_open_it_serves_all_the_same(bench):
+    line = bench.line()
+    client, backend = line.open()
+    worker = line.loble.asks("status")["worker"]["pid"]
+    line.loble.admin_socket.unlink()
+    line.loble.admin_socket.write_text("mine")
+    os.kill(worker, signal.SIGKILL)
+    warning = line.loble.wait_event("admin_socket", level="warn")
+    assert str(line.loble.admin_socket) in warning["message"]
+    client.send(b"on")
+    assert backend.receive(2) == b"on"
+    client.finish()
+    assert backend.rest() == (b"", END)
+    backend.finish()
+    assert client.rest() == (b"", END)
+    line.loble.finish()
+    assert line.loble.admin_socket.read_text() == "mine"
+
+
 # How it is asked.
 
 def test_the_socket_speaks_http_and_json(bench):
