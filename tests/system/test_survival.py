@@ -183,7 +183,8 @@ def test_a_new_binary_that_is_none_changes_nothing(bench, kind):
     loble.stop()
 
 
-@pytest.mark.parametrize("kind", FAILING)
+@pytest.mark.parametrize("kind", [
+    pytest.param(kind, marks=pytest.mark.long if kind == "worker_hang" else ()) for kind in FAILING])
 def test_a_new_binary_that_fails_gives_way_to_the_one_before(bench, kind):
     stand, new = Stand(bench), Replaceable(bench)
     loble = stand.start(binary=new.path, env=new.env)
