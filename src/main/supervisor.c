@@ -130,6 +130,7 @@ pid_t supervisor_start_worker(struct supervisor *supervisor)
 		supervisor->beats[i] = beats_of(supervisor, i);
 		supervisor->hangs[i] = (struct hang){.looked_ns = 0};
 	}
+	counter_set(&supervisor->shm.header->process.past_cpu_ns, process_ended_cpu_ns());
 	supervisor->serving = false;
 	supervisor->born_ns = clock_monotonic_ns();
 	pid = process_fork_sharing_descriptors();

@@ -78,6 +78,7 @@ struct process_state {
 	_Atomic uint32_t listen_limit;
 	counter_t started_ns;     /* monotonic: when the first process of the line began */
 	counter_t drain_since_ns; /* monotonic: since when it drains; 0: it does not */
+	counter_t past_cpu_ns;    /* of the worker processes before this one. Supervisor. */
 	/* The array of loads (os/steering.h), whose descriptor outlives the process. */
 	_Atomic int32_t steering_fd;     /* 0: none */
 	_Atomic uint32_t steering_error; /* errno of what kept it from some listener; 0: nothing */

@@ -53,6 +53,7 @@ const struct layout_field shm_fields[] = {
 	{ONE(PART_HEADER, 15, UNSIGNED, struct shm_header, process.upgrade_attempts)},
 	{ONE(PART_HEADER, 16, UNSIGNED, struct shm_header, process.upgrade_state)},
 	{ONE(PART_HEADER, 17, BYTES, struct shm_header, process.upgrade_reason)},
+	{ONE(PART_HEADER, 18, UNSIGNED, struct shm_header, process.past_cpu_ns)},
 #if RECORD_LAYOUT_ALTERNATE
 	{ONE(PART_HEADER, FIELD_MARK, UNSIGNED, struct shm_header, process.mark), .initial = 77},
 #endif

@@ -572,7 +572,7 @@ static void write_all(struct scrape *scrape)
 	for (size_t i = 0; i < ARRAY_COUNT(metrics) && !scrape->page->failed; i++) {
 		write_metric(scrape, &metrics[i]);
 	}
-	process_metrics_write(scrape->page);
+	process_metrics_write(scrape->page, counter_get(&scrape->shm->header->process.past_cpu_ns));
 	free(scrape->listeners.list);
 	free(scrape->pools.list);
 	free(scrape->backends.list);

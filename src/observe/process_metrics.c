@@ -26,7 +26,7 @@ static void write_one(struct page *page, const char *name, const char *help, uin
 	page_number(page, &sample, number);
 }
 
-static void write_cpu(struct page *page)
+static void write_cpu(struct page *page, uint64_t past_ns)
 {
 	struct timespec used;
 
@@ -34,8 +34,8 @@ static void write_cpu(struct page *page)
 		const struct sample sample = begin(page, "process_cpu_seconds_total", "counter",
 			"Total user and system CPU time spent in seconds.");
 
-		page_seconds(
-			page, &sample, (uint64_t)used.tv_sec * NS_PER_S + (uint64_t)used.tv_nsec);
+		page_seconds(page, &sample,
+			past_ns + (uint64_t)used.tv_sec * NS_PER_S + (uint64_t)used.tv_nsec);
 	}
 }
 
@@ -158,9 +158,9 @@ static void write_start(struct page *page)
 	}
 }
 
-void process_metrics_write(struct page *page)
+void process_metrics_write(struct page *page, uint64_t past_cpu_ns)
 {
-	write_cpu(page);
+	write_cpu(page, past_cpu_ns);
 	write_memory(page);
 	write_descriptors(page);
 	write_start(page);

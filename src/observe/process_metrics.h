@@ -7,4 +7,5 @@
 
 #include "observe/prometheus.h"
 
-void process_metrics_write(struct page *page);
+/* `past_cpu_ns` is the CPU time of the worker processes before this one. */
+void process_metrics_write(struct page *page, uint64_t past_cpu_ns);

@@ -8,6 +8,8 @@
 #include "observe/process_metrics.h"
 #include "os/clock.h"
 
+enum { PAST_CPU_S = 100 };
+
 /* The value of a metric without labels, as it stands on a page made now. */
 static double value_of(const char *name)
 {
@@ -17,7 +19,7 @@ static double value_of(const char *name)
 	char *text;
 	double value;
 
-	process_metrics_write(&page);
+	process_metrics_write(&page, PAST_CPU_S * 1000000000ULL);
 	assert_false(page.failed);
 	text = strndup(page.text, page.length);
 	assert_non_null(text);
@@ -54,6 +56,8 @@ static void memory_and_time_are_told(void **state)
 	assert_true(value_of("process_resident_memory_bytes") >= 100000);
 	assert_true(value_of("process_virtual_memory_bytes") >=
 		value_of("process_resident_memory_bytes"));
+	assert_true(cpu >= PAST_CPU_S);
+	assert_true(cpu < PAST_CPU_S + 60);
 	assert_true(value_of("process_cpu_seconds_total") >= cpu);
 	/* Clock ticks and the whole seconds of the boot time are coarse. */
 	assert_true(start <= now + 2);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -55,6 +56,17 @@ void process_end_children(void)
 	if (file != NULL) {
 		(void)fclose(file);
 	}
+}
+
+uint64_t process_ended_cpu_ns(void)
+{
+	struct rusage used;
+
+	if (getrusage(RUSAGE_CHILDREN, &used) < 0) {
+		return 0;
+	}
+	return (uint64_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000000000U +
+		(uint64_t)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) * 1000U;
 }
 
 static pid_t main_process; /* 0: this one */

@@ -42,6 +42,9 @@ bool process_die_with_parent(pid_t parent);
 bool process_oom_score(int *ret_score);
 void process_set_oom_score(int score);
 
+/* CPU time of all children that have ended and were waited for; goes on over execve(). */
+uint64_t process_ended_cpu_ns(void);
+
 /* What a thread of a child is doing. */
 struct process_thread {
 	uint64_t cpu_ns; /* that it has used */

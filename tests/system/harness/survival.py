@@ -50,15 +50,11 @@ def scrape(loble, deadline=None):
     return last
 
 
-# Of the worker process that answers, like all of its process_ kin.
-OWN = {"process_cpu_seconds_total"}
-
-
 def counters(metrics):
     """All series that may only grow, by name and labels."""
     return {key: value
             for family in metrics.families.values()
-            if family.type in ("counter", "histogram") and family.name not in OWN
+            if family.type in ("counter", "histogram")
             for key, value in family.samples.items()}
 
 
