@@ -133,8 +133,9 @@ const struct field server_fields[] = {
 		.reload = RELOAD_RESTART,
 		MEMBER(struct config, server.supervise),
 		.fallback = true,
-		.doc = "Run the workers in a process of their own under a supervisor. This "
-		       "version has none yet: there is one process, whatever is set.",
+		.doc = "Serve from a process of its own under a small supervisor: when it dies, "
+		       "the next one goes on with its sessions. Without it there is one process, "
+		       "no upgrade in place, and a crash ends all sessions.",
 	},
 	{
 		.key = "watchdog",
@@ -143,8 +144,9 @@ const struct field server_fields[] = {
 		MEMBER(struct config, server.watchdog_ms),
 		.min = 1,
 		.fallback = 30 * SECOND_MS,
-		.doc = "A worker that has not finished one turn of its loop in this time "
-		       "counts as hung. Without a supervisor nobody replaces it yet.",
+		.doc = "A worker that waits so long within one turn of its loop, or has used 2 s "
+		       "of CPU time in it, hangs: the supervisor replaces its process. Asleep, "
+		       "stopped or starved is not hung.",
 	},
 	{
 		.key = "user",

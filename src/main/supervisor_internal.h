@@ -27,8 +27,8 @@ struct supervisor {
 	struct shm shm;
 	pid_t self;
 	pid_t worker;
-	bool served;      /* a worker process has served, so a death is a crash from now on */
-	bool serving;     /* the present one does */
+	bool served;  /* a worker process has served, so a death is a crash from now on */
+	bool serving; /* the present one does */
 	struct stop_orders orders;
 	uint64_t born_ns; /* when the present one was made */
 	uint64_t watchdog_ns;
