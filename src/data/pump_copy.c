@@ -9,7 +9,7 @@
 
 enum {
 	READ_BYTES = CHUNK_BYTES, /* what is left of one read must fit into a chunk */
-	FULL_READS_OF_BULK = 2,   /* in a row: from then on it is worth a pipe */
+	KIB_OF_BULK = 128,        /* by large reads in a row: from then on it is worth a pipe */
 };
 
 /*
@@ -120,17 +120,21 @@ static void conclude_from_short_read(struct transfer *transfer)
 	}
 }
 
-/* Bulk is spliced from now on, if a pipe is free. */
+/*
+ * Bulk is spliced from now on, if a pipe is free. Bytes are counted and not full reads: a source
+ * that is a little slower than we are never fills a read.
+ */
 static void consider_splice(struct transfer *transfer, size_t n)
 {
 	struct direction *direction = transfer->direction;
 	const uint8_t flags = transfer->session->side[transfer->from];
 
-	if (LOBLE_COPY_ONLY || n < READ_BYTES || (flags & SIDE_URGENT) != 0) {
+	if (LOBLE_COPY_ONLY || n < LARGE_BYTES || (flags & SIDE_URGENT) != 0) {
 		direction->streak = 0;
 		return;
 	}
-	if (++direction->streak >= FULL_READS_OF_BULK) {
+	direction->streak += (uint16_t)(n / 1024);
+	if (direction->streak >= KIB_OF_BULK) {
 		direction->streak = 0;
 		direction->mode = PUMP_SPLICE;
 	}

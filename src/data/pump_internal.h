@@ -23,6 +23,10 @@ struct transfer {
 	struct direction *direction;
 };
 
+enum {
+	LARGE_BYTES = 16 * 1024, /* one read of so many is a sign of bulk, one of less of talk */
+};
+
 enum step {
 	STEP_MOVED, /* something moved, or the way of moving changed: go on */
 	STEP_STOP,  /* nothing more to do until an event */

@@ -9,7 +9,6 @@
 
 enum {
 	SPLICE_BYTES = 1024 * 1024,
-	SMALL_BYTES = 16 * 1024,   /* a splice of less is no bulk */
 	SMALL_SPLICES_OF_TALK = 8, /* in a row: from then on it is copied again */
 };
 
@@ -53,7 +52,7 @@ static void consider_copy(struct transfer *transfer, size_t n)
 {
 	struct direction *direction = transfer->direction;
 
-	if (n >= SMALL_BYTES || transfer_is_local(transfer)) {
+	if (n >= LARGE_BYTES || transfer_is_local(transfer)) {
 		direction->streak = 0;
 		return;
 	}

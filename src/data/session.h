@@ -65,11 +65,10 @@ enum direction_end {
 
 /* One direction, named by the side it comes from. */
 struct direction {
-	uint32_t held;  /* bytes consumed and not yet handed over: in the chunk or the pipe */
-	uint8_t mode;   /* enum pump_mode */
-	uint8_t end;    /* enum direction_end */
-	uint8_t streak; /* copy: full reads in a row; splice: small ones */
-	uint8_t unused;
+	uint32_t held;   /* bytes consumed and not yet handed over: in the chunk or the pipe */
+	uint8_t mode;    /* enum pump_mode */
+	uint8_t end;     /* enum direction_end */
+	uint16_t streak; /* copy: KiB of large reads in a row; splice: small ones */
 };
 
 struct session {
