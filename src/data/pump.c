@@ -71,7 +71,13 @@ void transfer_moved(struct transfer *transfer, size_t bytes)
 
 void transfer_source_dry(struct transfer *transfer)
 {
+	const unsigned watch = transfer->session->watch[transfer->from];
+
 	transfer->session->side[transfer->from] &= (uint8_t)~SIDE_READABLE;
+	if ((watch & WATCH_INPUT) == 0) {
+		worker_watch_for(
+			transfer->worker, transfer->index, transfer->from, watch | WATCH_INPUT);
+	}
 }
 
 /*
@@ -99,7 +105,13 @@ void transfer_source_failed(struct transfer *transfer, int error)
 
 void transfer_destination_full(struct transfer *transfer)
 {
+	const unsigned watch = transfer->session->watch[transfer->to];
+
 	transfer->session->side[transfer->to] &= (uint8_t)~SIDE_WRITABLE;
+	if ((watch & WATCH_OUTPUT) == 0) {
+		worker_watch_for(
+			transfer->worker, transfer->index, transfer->to, watch | WATCH_OUTPUT);
+	}
 }
 
 /*

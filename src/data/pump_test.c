@@ -143,6 +143,201 @@ static void so_is_one_that_was_continued(void **state)
 	line_close(&line);
 }
 
+/* So many pieces, each after the one before has arrived. Returns how many pipes were made. */
+static uint32_t pipes_after(size_t piece, int count)
+{
+	static uint8_t sent[64 * 1024];
+	static uint8_t got[sizeof sent];
+	struct line line;
+	uint32_t pipes;
+
+	line_open(&line, &plain);
+	for (int i = 0; i < count; i++) {
+		memset(sent, i, piece);
+		rig_write(line.client, sent, piece);
+		rig_read(line.backend, got, piece);
+		assert_memory_equal(sent, got, piece);
+	}
+	pipes = atomic_load(&line.rig.shm.worker_states[0].pipes_used);
+	line_close(&line);
+	return pipes;
+}
+
+static void bulk_that_never_fills_a_read_is_spliced(void **state)
+{
+	(void)state;
+	assert_int_equal(pipes_after(40000, 40), LOBLE_COPY_ONLY ? 0 : 1);
+}
+
+static void talk_is_never_spliced(void **state)
+{
+	(void)state;
+	assert_int_equal(pipes_after(4000, 400), 0);
+}
+
+enum { PIECE = 64 * 1024 };
+
+static uint8_t byte_at(size_t i)
+{
+	return (uint8_t)(i * 31 + i / 251);
+}
+
+/* Sends until the backend's side takes no more. Returns how many bytes. */
+static size_t fill(const struct line *line)
+{
+	const struct session_record *record = shm_record(&line->rig.shm, 0, 0);
+	uint8_t piece[PIECE];
+	uint64_t before;
+	size_t sent = 0;
+
+	do {
+		before = record->moved[SIDE_CLIENT];
+		for (size_t i = 0; i < PIECE; i++) {
+			piece[i] = byte_at(sent + i);
+		}
+		rig_write(line->client, piece, PIECE);
+		sent += PIECE;
+		for (int i = 0; i < 20 && record->moved[SIDE_CLIENT] < sent; i++) {
+			(void)usleep(1000);
+		}
+	} while (record->moved[SIDE_CLIENT] > before);
+	return sent;
+}
+
+static void expect_filled(const struct line *line, size_t length)
+{
+	uint8_t piece[PIECE];
+
+	for (size_t got = 0; got < length; got += PIECE) {
+		rig_read(line->backend, piece, PIECE);
+		for (size_t i = 0; i < PIECE; i++) {
+			assert_int_equal(piece[i], byte_at(got + i));
+		}
+	}
+}
+
+/* A session whose backend has stopped reading. Returns how many bytes wait for it. */
+static size_t open_and_fill(struct line *line)
+{
+	const int small = 64 * 1024;
+
+	line_open(line, &plain);
+	/* Not too much for the buffers of the other side, which get what is not taken here. */
+	assert_int_equal(setsockopt(line->backend, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+	return fill(line);
+}
+
+/* What cannot be passed on wakes nobody, and goes on once it can. */
+static void input_for_a_reader_that_does_not_read_wakes_nobody(void **state)
+{
+	enum { SEGMENTS = 50 };
+	const int on = 1;
+	struct line line;
+	const counter_t *turns;
+	uint64_t before;
+	size_t length;
+	char tail[SEGMENTS];
+
+	(void)state;
+	length = open_and_fill(&line);
+	turns = &line.rig.shm.worker_states[0].heartbeat;
+	assert_int_equal(setsockopt(line.client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), 0);
+	before = counter_get(turns);
+	for (int i = 0; i < SEGMENTS; i++) {
+		rig_write(line.client, "x", 1);
+		(void)usleep(2000);
+	}
+	assert_true(counter_get(turns) - before < SEGMENTS / 4);
+	expect_filled(&line, length);
+	rig_read(line.backend, tail, SEGMENTS);
+	rig_expect_text(line.client, line.backend, "and on");
+	rig_expect_text(line.backend, line.client, "and back");
+	line_close(&line);
+}
+
+static void an_end_behind_a_full_buffer_arrives_last(void **state)
+{
+	struct line line;
+	size_t length;
+	char text[4];
+
+	(void)state;
+	length = open_and_fill(&line);
+	rig_write(line.client, "last", 4);
+	assert_int_equal(shutdown(line.client, SHUT_WR), 0);
+	(void)usleep(20000);
+	expect_filled(&line, length);
+	rig_read(line.backend, text, 4);
+	assert_memory_equal(text, "last", 4);
+	rig_expect_end(line.backend);
+	rig_expect_text(line.backend, line.client, "answer");
+	line_close(&line);
+}
+
+static void a_reset_behind_a_full_buffer_is_passed_on(void **state)
+{
+	struct line line;
+	size_t length;
+
+	(void)state;
+	length = open_and_fill(&line);
+	rig_write(line.client, "x", 1);
+	(void)usleep(20000);
+	rig_reset(line.client);
+	(void)usleep(20000);
+	expect_filled(
+		&line, length - PIECE); /* the rest was in the queue of a socket that is gone */
+	for (;;) {
+		uint8_t piece[PIECE];
+		const ssize_t n = recv(line.backend, piece, sizeof piece, 0);
+
+		if (n <= 0) {
+			assert_int_equal(n, -1);
+			break;
+		}
+	}
+	line.client = dup(line.backend); /* line_close() ends both */
+	line_close(&line);
+}
+
+/* Each side writes until nothing goes any more; then both read. */
+static void two_full_directions_go_on(void **state)
+{
+	static uint8_t bytes[PIECE];
+	struct line line;
+	int ends[SIDE_COUNT];
+	size_t sent[SIDE_COUNT] = {0, 0};
+
+	(void)state;
+	line_open(&line, &plain);
+	ends[SIDE_CLIENT] = line.client;
+	ends[SIDE_BACKEND] = line.backend;
+	for (int idle = 0; idle < 20;) {
+		idle++;
+		for (int side = 0; side < SIDE_COUNT; side++) {
+			const ssize_t n =
+				send(ends[side], bytes, sizeof bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+			if (n > 0) {
+				sent[side] += (size_t)n;
+				idle = 0;
+			}
+		}
+		(void)usleep(idle > 0 ? 5000 : 0);
+	}
+	for (int side = 0; side < SIDE_COUNT; side++) {
+		for (size_t left = sent[side]; left > 0;) {
+			const size_t piece = left < sizeof bytes ? left : sizeof bytes;
+
+			rig_read(ends[1 - side], bytes, piece);
+			left -= piece;
+		}
+	}
+	rig_expect_text(line.client, line.backend, "up");
+	rig_expect_text(line.backend, line.client, "down");
+	line_close(&line);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -151,6 +346,12 @@ int main(void)
 		cmocka_unit_test(after_a_proxy_header_the_next_segment_is_the_second),
 		cmocka_unit_test(a_session_of_a_second_is_kept_alive),
 		cmocka_unit_test(so_is_one_that_was_continued),
+		cmocka_unit_test(bulk_that_never_fills_a_read_is_spliced),
+		cmocka_unit_test(talk_is_never_spliced),
+		cmocka_unit_test(input_for_a_reader_that_does_not_read_wakes_nobody),
+		cmocka_unit_test(an_end_behind_a_full_buffer_arrives_last),
+		cmocka_unit_test(a_reset_behind_a_full_buffer_is_passed_on),
+		cmocka_unit_test(two_full_directions_go_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -240,6 +240,22 @@ static uint8_t flags_of(uint32_t events)
 	return flags;
 }
 
+/*
+ * While the far side takes nothing, each segment that comes would wake the worker for nothing. From
+ * the first one on the kernel keeps them to itself; the pump asks for them again once it has read
+ * what is there.
+ */
+static void mute_input(struct worker *worker, uint32_t index, enum side side)
+{
+	const struct session *session = &worker->sessions[index];
+	const unsigned watch = session->watch[side];
+
+	if ((watch & WATCH_INPUT) != 0 && (session->side[other_side(side)] & SIDE_WRITABLE) == 0 &&
+		session->direction[side].end == DIRECTION_RUNNING) {
+		worker_watch_for(worker, index, side, watch & ~(unsigned)WATCH_INPUT);
+	}
+}
+
 void session_on_event(
 	struct worker *worker, uint32_t index, enum side side, uint32_t tag, uint32_t events)
 {
@@ -264,6 +280,11 @@ void session_on_event(
 		}
 		return;
 	case SESSION_OPEN:
+		if ((events & EPOLLIN) != 0) {
+			mute_input(worker, index, side);
+		}
+		session_resume(worker, index);
+		return;
 	case SESSION_LINGERING:
 	case SESSION_RESETTING:
 		session_resume(worker, index);

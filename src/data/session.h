@@ -46,6 +46,12 @@ enum side_flag {
 	SIDE_RESET = 1 << 6,    /* it was reset, or it failed for good */
 };
 
+/* What epoll is to tell of one socket, besides its end and its failure. */
+enum watch {
+	WATCH_INPUT = 1 << 0,  /* bytes, urgent ones too; not while they would only wait here */
+	WATCH_OUTPUT = 1 << 1, /* room for more, once there was none */
+};
+
 /* What was reported to control about a session's backend; each once. */
 enum told { TOLD_SUCCESS = 1 << 0, TOLD_RESET = 1 << 1 };
 
@@ -82,10 +88,11 @@ struct session {
 	uint8_t by;               /* enum closed_by: who ended it, as far as known */
 	uint8_t reason;           /* enum close_reason */
 	uint8_t side[SIDE_COUNT]; /* enum side_flag */
-	uint8_t aged;             /* whether it has been open for a second */
-	uint8_t told;             /* enum told: what control has heard about it */
-	uint8_t claimed;          /* whether it counts against the listener's max_connections */
-	uint8_t undelayed;        /* whether the backend's socket has TCP_NODELAY */
+	uint8_t watch[SIDE_COUNT]; /* enum watch */
+	uint8_t aged;              /* whether it has been open for a second */
+	uint8_t told;              /* enum told: what control has heard about it */
+	uint8_t claimed;           /* whether it counts against the listener's max_connections */
+	uint8_t undelayed;         /* whether the backend's socket has TCP_NODELAY */
 	struct direction direction[SIDE_COUNT];
 };
 

@@ -260,20 +260,39 @@ static void bury_dead(struct worker *worker)
 	}
 }
 
-/* One that is watched already, in an inherited epoll, is armed anew: what is there is told. */
-int worker_watch(struct worker *worker, uint32_t index, enum side side, int fd)
+static struct epoll_event event_of(
+	const struct worker *worker, uint32_t index, enum side side, unsigned watch)
 {
-	struct epoll_event event = {
-		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
+	return (struct epoll_event){
+		.events = EPOLLRDHUP | EPOLLET |
+			((watch & WATCH_INPUT) != 0 ? EPOLLIN | EPOLLPRI : 0U) |
+			((watch & WATCH_OUTPUT) != 0 ? EPOLLOUT : 0U),
 		.data.u64 = (uint64_t)(index << 1 | (uint32_t)side) << 32 |
 			worker_tag(&worker->records[index], side),
 	};
+}
 
+/* One that is watched already, in an inherited epoll, is armed anew: what is there is told. */
+int worker_watch(struct worker *worker, uint32_t index, enum side side, int fd)
+{
+	const unsigned watch = side == SIDE_CLIENT ? WATCH_INPUT : WATCH_INPUT | WATCH_OUTPUT;
+	struct epoll_event event = event_of(worker, index, side, watch);
+
+	worker->sessions[index].watch[side] = (uint8_t)watch;
 	if (epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 &&
 		(errno != EEXIST || epoll_ctl(worker->epoll_fd, EPOLL_CTL_MOD, fd, &event) < 0)) {
 		return -errno;
 	}
 	return 0;
+}
+
+/* Of a socket that is in the epoll this cannot fail: nothing is allocated. */
+void worker_watch_for(struct worker *worker, uint32_t index, enum side side, unsigned watch)
+{
+	struct epoll_event event = event_of(worker, index, side, watch);
+
+	worker->sessions[index].watch[side] = (uint8_t)watch;
+	(void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_MOD, worker->records[index].fd[side], &event);
 }
 
 void worker_queue(struct worker *worker, uint32_t index)

@@ -132,8 +132,14 @@ bool worker_has_session(const struct worker *worker);
 /* Gives it back: usable again from the next turn on, or once it has left the queue it is in. */
 void worker_give_session(struct worker *worker, uint32_t index);
 
-/* Watches a session's socket. Returns 0 or a negative errno. */
+/*
+ * Watches a session's socket for input, and the one that connects for output, too. Returns 0 or a
+ * negative errno.
+ */
 int worker_watch(struct worker *worker, uint32_t index, enum side side, int fd);
+
+/* Watches it for `watch` (enum watch) from now on; what is there already is told. */
+void worker_watch_for(struct worker *worker, uint32_t index, enum side side, unsigned watch);
 
 /* Says in shared memory how much of the tables is in use. */
 void worker_note_used(struct worker *worker);
