@@ -95,7 +95,7 @@ def run_cell(rig, results, workload, name):
         figures = workload.run(rig, peers.PEERS[name], workload)
     except process.Failed as failed:
         figures = None
-        print(f"  {workload.name}, {name}: {str(failed).splitlines()[0]}", file=sys.stderr)
+        print(f"  {workload.name}, {name}: {process.telling(str(failed))}", file=sys.stderr)
         results["failed"].setdefault(workload.name, {}).setdefault(name, []).append(str(failed))
     results["figures"][workload.name][name].append(figures)
 

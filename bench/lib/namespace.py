@@ -14,7 +14,7 @@ SIOCGIFFLAGS = 0x8913
 CONGESTION_CONTROL = "reno"
 SETTINGS = {
     "net/ipv4/tcp_congestion_control": CONGESTION_CONTROL,
-    "net/ipv4/ip_local_port_range": "1024 65000",
+    "net/ipv4/ip_local_port_range": "10240 65000",  # above all ports that are listened on
     "net/ipv4/tcp_tw_reuse": "1",
     "net/core/somaxconn": "8192",
     "net/ipv4/tcp_rmem": "4096 131072 33554432",

@@ -7,6 +7,7 @@ import ctypes
 import dataclasses
 import os
 import pathlib
+import re
 import resource
 import signal
 import subprocess
@@ -18,6 +19,13 @@ NICE = -15  # proxies, load and backend alike, before whatever else the machine 
 
 class Failed(Exception):
     """A program did not do what it should: what, and the end of its output."""
+
+
+def telling(reason):
+    """Of the reason of a failure, the line that says most."""
+    lines = reason.splitlines()
+    return next((line for line in lines if re.search("alert|emerg|error|cannot", line, re.I)),
+        lines[0])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The page for people: one HTML file with all in it, which needs no network."""
 import html
 
-from . import bars, charts, stats, table, workloads
+from . import bars, charts, process, stats, table, workloads
 
 STYLE = """
 :root { --ink: #1c2330; --soft: #5c6675; --line: #d5dae2; --paper: #ffffff; --panel: #f5f7fa;
@@ -96,7 +96,7 @@ def of_workload(results, name):
     yield tag("div", "".join(figures), class_="panel grid")
     for peer, reasons in results["failed"].get(name, {}).items():
         yield tag("p", html.escape(f"{peer} failed in {len(reasons)} rounds: "
-            f"{reasons[0].splitlines()[0]}"), class_="poor-text")
+            f"{process.telling(reasons[0])}"), class_="poor-text")
 
 
 def syscalls(results):

@@ -8,7 +8,8 @@ import xml.etree.ElementTree
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from lib import bars, charts, peers, report, table, workloads  # noqa: E402
+from lib import bars, charts, peers, process, report, table  # noqa: E402
+from lib import workloads  # noqa: E402
 
 
 def results(**churn):
@@ -91,6 +92,10 @@ class Text(unittest.TestCase):
         text = "\n".join(table.of_all(found))
         self.assertIn("pen: failed in 3 of the rounds: cut it", text)
         self.assertNotIn("with more", text)
+
+    def test_the_telling_line_of_a_failure_is_shown(self):
+        self.assertEqual("[ALERT] in use", process.telling("a ended: [NOTICE]\n[ALERT] in use\nb"))
+        self.assertEqual("a", process.telling("a\nb"))
 
     def test_a_machine_that_was_not_ours_is_told(self):
         found = results(loble=[8, 8, 8])

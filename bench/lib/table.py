@@ -1,5 +1,5 @@
 """The results as tables of text."""
-from . import bars, stats, workloads
+from . import bars, process, stats, workloads
 
 DISTURBED = 5  # per cent of the machine, from which on it is said
 
@@ -70,7 +70,7 @@ def of_workload(results, name):
             rows.append([f"loble / {against}", *row])
     yield from lay_out(rows)
     for peer, reasons in results["failed"].get(name, {}).items():
-        yield f"  {peer}: failed in {len(reasons)} of the rounds: {reasons[0].splitlines()[0]}"
+        yield f"  {peer}: failed in {len(reasons)} of the rounds: {process.telling(reasons[0])}"
     share = disturbance(results, name)
     if share is not None and share >= DISTURBED:
         yield f"  other programs took {share:.0f} % of the machine meanwhile"
