@@ -380,7 +380,7 @@ static void step_sockets(struct control *control, uint64_t now_ns)
 	struct reload *reload = &control->reload;
 	const struct config *next = reload->loaded.config;
 	const enum plan_rule rule = now_ns < reload->deadline_ns ? PLAN_WAIT : PLAN_BESIDE;
-	struct roster *roster;
+	struct roster *roster = NULL;
 	struct error err = {.code = 0};
 	int r;
 
@@ -414,6 +414,7 @@ static void step_sockets(struct control *control, uint64_t now_ns)
 		refuse(control, err.text);
 		return;
 	}
+	assert(roster != NULL);
 	apply(control, roster, now_ns);
 }
 

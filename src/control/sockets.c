@@ -1,5 +1,6 @@
 #include "control/sockets.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -362,6 +363,7 @@ static void put_on_record(const struct sockets_plan *plan, const struct wanted *
 {
 	const bool local = wanted->spec.address.generic.sa_family == AF_UNIX;
 
+	assert(wanted->fds != NULL);
 	for (uint32_t worker = 0; worker < plan->shm->workers; worker++) {
 		listen_record_open(shm_listen_record(plan->shm, worker, wanted->number),
 			wanted->fds[worker], wanted->listener, local ? LISTEN_LOCAL : 0,
@@ -514,12 +516,13 @@ void sockets_closing_done(struct sockets_closing *closing)
 int sockets_open(const struct config *config, struct shm *shm, struct error *err)
 {
 	struct sockets_closing none = {.count = 0};
-	struct sockets_plan *plan;
+	struct sockets_plan *plan = NULL;
 	const int r = sockets_plan(config, NULL, shm, PLAN_BESIDE, &plan, err);
 
 	if (r < 0) {
 		return r;
 	}
+	assert(plan != NULL);
 	(void)sockets_commit(plan, &none);
 	sockets_closing_done(&none);
 	return 0;
