@@ -45,6 +45,7 @@ static void copies_outlive_the_other_configuration(void **state)
 	assert_int_equal(new->pool_count, 2);
 	assert_int_equal(new->kept_pool_count, 1);
 	kept = listener_named(new, "gone");
+	assert_non_null(kept);
 	assert_string_equal(new->pools[kept->pool].name, "b");
 	assert_string_equal(new->pools[kept->pool].backends[0].name, "two");
 	kept = listener_named(new, "gone too");
