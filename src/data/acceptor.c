@@ -201,7 +201,7 @@ static uint32_t accept_some(struct worker *worker, uint32_t number)
 			break;
 		}
 		fd = accept4(record->fd, &address.generic, &address.length, SOCK_NONBLOCK);
-		stretch();
+		stretch_long();
 		if (fd >= 0) {
 			admit(worker, listener, fd, &address);
 			count++;

@@ -20,3 +20,11 @@ static inline void stretch(void)
 	}
 #endif
 }
+
+/* Where the moment is so short that it would still be missed. */
+static inline void stretch_long(void)
+{
+	for (int i = 0; i < 10; i++) {
+		stretch();
+	}
+}
