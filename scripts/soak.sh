@@ -10,7 +10,7 @@
 #   stretch    the same, in a build that waits where a death is worst
 #   unix       50 deaths; UNIX sockets on either side
 #   upgrades   100 upgrades of the binary
-#   broken     20 upgrades to binaries that fail, each in its way
+#   broken     22 upgrades to binaries that fail, each in its way
 #   damage     100 times random damage to the shared memory, then a death
 #
 #   --quick    a tenth of all that, with 500 sessions
@@ -95,7 +95,7 @@ for one in "${parts[@]}"; do
         ;;
     unix) part unix build 50 unix --need whole,pipe ;;
     upgrades) part upgrades build 100 upgrades --need whole ;;
-    broken) part broken build 20 broken ;;
+    broken) part broken build $((divide > 1 ? 11 * divide : 22)) broken ;; # each way, twice
     damage) part damage build 100 damage ;;
     esac
 done
