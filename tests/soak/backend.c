@@ -62,7 +62,7 @@ static void take(struct backend *backend, int fd)
 	greeting = wire_greeting(peer->nonce);
 	memcpy(peer->out.prefix, &greeting, sizeof greeting);
 	peer->out.prefix_length = GREETING_BYTES;
-	peer->in.prefix_length = HELLO_BYTES;
+	peer->in.prefix_length = HELLO_BYTES + (backend->setup->proxy ? PROXY_HEADER_BYTES : 0);
 }
 
 static void accept_all(struct backend *backend, int listener)
@@ -99,8 +99,9 @@ static bool introduce(struct backend *backend, struct peer *peer)
 	struct stage *stage = &backend->stage;
 	struct hello hello;
 
-	memcpy(&hello, peer->in.prefix, sizeof hello);
-	if (!wire_hello_ok(&hello)) {
+	memcpy(&hello, peer->in.prefix + peer->in.prefix_length - HELLO_BYTES, sizeof hello);
+	if (!wire_hello_ok(&hello) ||
+		(backend->setup->proxy && !wire_proxy_header_ok(peer->in.prefix))) {
 		tally_error(stage->tally, SIDE_BACKEND, COUNT_DAMAGED, CLASS_COUNT, 0, "hello");
 		return false;
 	}
@@ -222,7 +223,7 @@ static bool receive(struct backend *backend, struct peer *peer)
 			on_failure(backend, peer, news);
 			return true;
 		}
-		if (peer->class != CLASS_COUNT || peer->in.prefix_got < HELLO_BYTES) {
+		if (peer->class != CLASS_COUNT || peer->in.prefix_got < peer->in.prefix_length) {
 			return false;
 		}
 		if (!introduce(backend, peer)) {

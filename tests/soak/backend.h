@@ -18,6 +18,7 @@ struct backend_setup {
 	uint32_t capacity; /* connections */
 	uint64_t seed;
 	uint64_t stall_ms;
+	bool proxy;          /* a PROXY header comes before each hello */
 	bool local;          /* there are UNIX sockets on the way: a reset may arrive as an end */
 	struct tally *tally; /* borrowed */
 };

@@ -34,6 +34,7 @@ struct client_setup {
 	uint32_t grace_ms; /* to end all sessions */
 	double seconds;    /* 0: until told */
 	uint64_t seed;
+	bool proxy;          /* backends get a PROXY header */
 	bool local;          /* there are UNIX sockets on the way: a reset may arrive as an end */
 	struct tally *tally; /* borrowed */
 	pid_t backend;       /* the child: told when the end begins, and ended then */

@@ -73,7 +73,7 @@ static const char USAGE[] =
 	"  --every MS     between bursts (250)    --hold MS     half-closed, at most (5000)\n"
 	"  --stall MS     is too long (10000)     --grace MS    to end (20000)\n"
 	"  --pause MS     of the probes (2)       --seconds S   to run\n"
-	"  --seed N\n";
+	"  --seed N                               --proxy v2    headers come to backends\n";
 
 struct number_option {
 	const char *name;
@@ -174,6 +174,10 @@ static bool apply(struct setup *setup, const char *name, const char *value)
 	if (strcmp(name, "mix") == 0) {
 		return parse_mix(value, client->weights);
 	}
+	if (strcmp(name, "proxy") == 0) {
+		client->proxy = strcmp(value, "v2") == 0;
+		return client->proxy;
+	}
 	if (strcmp(name, "seconds") == 0) {
 		client->seconds = strtod(value, &end);
 		return end != value && *end == '\0' && client->seconds > 0;
@@ -193,18 +197,19 @@ static bool apply(struct setup *setup, const char *name, const char *value)
 
 static bool parse(int argc, char **argv, struct setup *setup)
 {
-	struct option options[ARRAY_COUNT(numbers) + 6] = {
+	struct option options[ARRAY_COUNT(numbers) + 7] = {
 		{.name = "client", .has_arg = required_argument},
 		{.name = "backend", .has_arg = required_argument},
 		{.name = "mix", .has_arg = required_argument},
 		{.name = "seconds", .has_arg = required_argument},
 		{.name = "seed", .has_arg = required_argument},
+		{.name = "proxy", .has_arg = required_argument},
 	};
 	int index;
 	int found;
 
 	for (size_t i = 0; i < ARRAY_COUNT(numbers); i++) {
-		options[5 + i] =
+		options[6 + i] =
 			(struct option){.name = numbers[i].name, .has_arg = required_argument};
 	}
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
@@ -247,6 +252,7 @@ static pid_t start_backend(const struct setup *setup)
 		.seed = setup->client.seed + 1,
 		.stall_ms = setup->client.stall_ms,
 		.local = setup->client.local,
+		.proxy = setup->client.proxy,
 		.tally = setup->client.tally,
 	};
 	const pid_t parent = getpid();

@@ -43,6 +43,14 @@ bool wire_greeting_ok(const struct greeting *greeting)
 	return greeting->magic == (GREETING_MAGIC ^ pattern_mix(greeting->nonce));
 }
 
+bool wire_proxy_header_ok(const uint8_t header[static PROXY_HEADER_BYTES])
+{
+	static const uint8_t start[] = {0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49,
+		0x54, 0x0a, 0x21, 0x11, 0, 12};
+
+	return memcmp(header, start, sizeof start) == 0;
+}
+
 static uint64_t hello_sum(const struct hello *hello)
 {
 	uint64_t words[HELLO_BYTES / sizeof(uint64_t)];

@@ -10,7 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { GREETING_BYTES = 16, HELLO_BYTES = 64, END_MARK_BYTES = 16, PREFIX_MAX = 64 };
+enum { GREETING_BYTES = 16, HELLO_BYTES = 64, END_MARK_BYTES = 16 };
+
+enum { PROXY_HEADER_BYTES = 28, PREFIX_MAX = PROXY_HEADER_BYTES + HELLO_BYTES };
 
 enum session_class {
 	CLASS_PROBE,   /* requests and responses without a rest: its gaps are measured */
@@ -54,6 +56,9 @@ const char *wire_class_name(enum session_class class);
 
 struct greeting wire_greeting(uint64_t nonce);
 bool wire_greeting_ok(const struct greeting *greeting);
+
+/* Whether it is a PROXY header of version 2 for TCP over IPv4. */
+bool wire_proxy_header_ok(const uint8_t header[static PROXY_HEADER_BYTES]);
 
 void wire_seal(struct hello *hello);
 bool wire_hello_ok(const struct hello *hello);

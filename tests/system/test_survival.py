@@ -55,6 +55,14 @@ def test_unix_sockets_on_either_side_survive_too(bench):
     stand.end()
 
 
+def test_headers_that_loble_writes_itself_are_not_counted_as_the_clients(bench):
+    stand = Stand(bench, pool={"proxy_protocol": "v2"})
+    stand.start()
+    stand.load(**SMALL, proxy="v2")
+    survive(stand, 4, seed=4)
+    stand.end()
+
+
 @pytest.mark.parametrize("death", DEATHS, ids=lambda number: number.name)
 def test_the_log_says_what_has_happened(bench, death):
     stand = Stand(bench)

@@ -119,7 +119,7 @@ class Stand:
     two backends.
     """
 
-    def __init__(self, bench, kinds=(("tcp4", "tcp4"),), workers=2, **tables):
+    def __init__(self, bench, kinds=(("tcp4", "tcp4"),), workers=2, pool=None, **tables):
         self.bench = bench
         self.clients, self.backends = [], []
         listeners, pools = [], {}
@@ -130,7 +130,7 @@ class Stand:
             self.backends += own
             listeners.append({"name": name, "address": str(self.clients[-1]), "pool": name,
                               "max_buffered": "512KiB"})
-            pools[name] = {"backends": [{"address": str(one)} for one in own]}
+            pools[name] = {**(pool or {}), "backends": [{"address": str(one)} for one in own]}
         self.config = {
             "server": {"workers": workers},
             "metrics": {"address": str(net.free_tcp4())},
