@@ -42,6 +42,7 @@ static bool begin_child(struct supervisor *supervisor)
 	takeover_disarm();   /* its crash is none of the supervisor's */
 	(void)setpgid(0, 0); /* a terminal's Ctrl-C goes to the supervisor, which passes it on */
 	process_set_main(supervisor->self);
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the only thread. */
 	(void)unsetenv("NOTIFY_SOCKET");
 	if (supervisor->has_oom_score) {
 		process_set_oom_score(supervisor->oom_score);
@@ -55,7 +56,7 @@ static bool begin_child(struct supervisor *supervisor)
 		(void)sigaddset(&mask, SIGTERM);
 		(void)sigaddset(&mask, SIGINT);
 	}
-	(void)sigprocmask(SIG_SETMASK, &mask, NULL);
+	(void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
 	return process_die_with_parent(supervisor->self);
 }
 
@@ -378,7 +379,7 @@ static void take_signals(struct supervisor *supervisor)
 	for (size_t i = 0; i < ARRAY_COUNT(wanted); i++) {
 		(void)sigaddset(&supervisor->signals, wanted[i]);
 	}
-	(void)sigprocmask(SIG_BLOCK, &supervisor->signals, &supervisor->before);
+	(void)pthread_sigmask(SIG_BLOCK, &supervisor->signals, &supervisor->before);
 }
 
 static void lower_oom_score(struct supervisor *supervisor)
@@ -394,7 +395,9 @@ static void lower_oom_score(struct supervisor *supervisor)
 /* Half of what systemd asks for, as sd_watchdog_enabled(3) advises. */
 static uint64_t notify_interval_ns(void)
 {
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the only thread. */
 	const char *text = getenv("WATCHDOG_USEC");
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the only thread. */
 	const char *pid = getenv("WATCHDOG_PID");
 
 	if (text == NULL || (pid != NULL && strtol(pid, NULL, 10) != (long)getpid())) {

@@ -46,6 +46,7 @@ static struct {
 static void find_program(const char *name)
 {
 	char directory[PATH_MAX];
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the only thread. */
 	const char *path = getenv("PATH");
 
 	if (name[0] == '/') {
@@ -159,7 +160,7 @@ static void burst(int signal)
 	for (size_t i = 0; i < ARRAY_COUNT(airbag_signals); i++) {
 		(void)sigaddset(&set, airbag_signals[i]);
 	}
-	(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+	(void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 	end_worker();
 	back.role = TAKEOVER_BACK;
 	back.binary_fd = -1;
@@ -184,7 +185,7 @@ void takeover_arm(uint32_t limit_ms)
 		(void)sigaction(airbag_signals[i], &action, NULL);
 		(void)sigaddset(&set, airbag_signals[i]);
 	}
-	(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+	(void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 	(void)setitimer(ITIMER_REAL, &limit, NULL);
 }
 
@@ -222,6 +223,7 @@ void takeover_set_memory(int memory_fd)
 
 void takeover_begin(int argc, char **argv)
 {
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the only thread. */
 	const char *text = getenv(VARIABLE);
 
 	self.arguments = argv;
@@ -232,6 +234,7 @@ void takeover_begin(int argc, char **argv)
 	if (self.handed.role == TAKEOVER_NEW) {
 		takeover_arm(TAKEOVER_LIMIT_MS);
 	}
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the only thread. */
 	(void)unsetenv(VARIABLE);
 	find_program(argc > 0 && argv[0] != NULL ? argv[0] : "");
 }

@@ -65,7 +65,7 @@ static _Noreturn void run_trial(int memory_fd, int output_fd)
 	int r;
 
 	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)pthread_sigmask(SIG_SETMASK, &none, NULL);
 	/* First out of the way: the two may lie in each other's place. */
 	output_fd = fcntl(output_fd, F_DUPFD, TRIAL_MEMORY_FD + 1);
 	if (output_fd < 0 || dup2(memory_fd, TRIAL_MEMORY_FD) < 0 ||
