@@ -391,6 +391,9 @@ static bool needs_adjusting(const struct sockets_plan *plan, const struct wanted
 	const struct config_listener *now = wanted->config;
 	const struct config_listener *before = find_old(plan->old, now->name);
 
+	if (plan->old == NULL) {
+		return false; /* a predecessor has opened them, for this configuration */
+	}
 	return before == NULL || before->backlog != now->backlog || before->mode != now->mode ||
 		before->max_buffered != now->max_buffered ||
 		plan->old->keepalive_ms != plan->config->keepalive_ms;

@@ -41,8 +41,9 @@ enum plan_rule {
 };
 
 /*
- * Opens all of them into the tables. An address that somebody listens on already is an error, also
- * where both sides allow sharing. Returns 0 or a negative errno with nothing left open.
+ * Opens all of them into the tables, except those that a predecessor has left there; what it has
+ * left too much is retired. An address that somebody listens on already is an error, also where
+ * both sides allow sharing. Returns 0 or a negative errno with the tables as they were.
  */
 int sockets_open(const struct config *config, struct shm *shm, struct error *err);
 

@@ -152,6 +152,25 @@ static void sockets_are_opened_kept_and_retired(void **state)
 	config_free(other);
 }
 
+/* A predecessor died in the middle of a reload. */
+static void a_successor_opens_what_is_missing_and_retires_what_is_too_much(void **state)
+{
+	struct bench *bench = *state;
+	struct config *before = listening(bench, "ab", "");
+	struct config *after = listening(bench, "bc", "");
+	struct error err;
+
+	assert_int_equal(sockets_open(before, &bench->shm, &err), 0);
+	assert_int_equal(sockets_open(after, &bench->shm, &err), 0);
+	assert_int_equal(count(bench, LISTEN_OPEN, 0), 4);
+	assert_int_equal(count(bench, LISTEN_OPEN, LISTEN_RETIRED), 2);
+	sockets_find_closing(&bench->shm, &bench->closing);
+	assert_int_equal(bench->closing.count, 1);
+	close_retired(bench);
+	config_free(before);
+	config_free(after);
+}
+
 static void an_address_goes_to_another_name(void **state)
 {
 	struct bench *bench = *state;
@@ -305,6 +324,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 			sockets_are_opened_kept_and_retired, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_successor_opens_what_is_missing_and_retires_what_is_too_much, set_up,
+			tear_down),
 		cmocka_unit_test_setup_teardown(an_address_goes_to_another_name, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			an_address_that_is_being_closed_is_waited_for_or_opened_beside, set_up,

@@ -405,7 +405,14 @@ static int keep_configuration(struct process *process, struct error *err)
 
 static int open_sockets(struct process *process, struct error *err)
 {
-	return process->setup->inherit ? 0 : sockets_open(&process->config, &process->shm, err);
+	const int r = sockets_open(&process->config, &process->shm, err);
+
+	if (r < 0 && process->setup->inherit) {
+		/* A predecessor died in the middle of a reload: what it has opened serves. */
+		(void)fprintf(stderr, "loble: warning: %s\n", err->text);
+		return 0;
+	}
+	return r;
 }
 
 static void close_sockets(struct process *process)
