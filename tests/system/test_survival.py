@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from harness.backends import echo
 from harness.survival import (DEATHS, FAILING, REFUSED, Monotone, Replaceable, Stand, kill_worker,
                               scrape, survive, upgrade, upgrade_in_vain, worker_of)
 from harness.torture import no_resets, program
@@ -112,6 +113,33 @@ def test_health_outlives_the_worker_process(bench):
         name = "loble_backend_transitions_total"
         assert metrics.matching(name) == before.matching(name)
     stand.end()
+
+
+def test_a_backend_that_drains_goes_on_draining(bench):
+    """Its last session ends after the death, and only then it is unhealthy."""
+    failing, other = bench.manual(), bench.service(echo)
+    loble = bench.loble(failing, other, health={"failure_threshold": 1, "max_ejected": 100})
+    client, peer = None, None
+    while peer is None:
+        client = bench.keep(loble.connect())
+        try:
+            peer = failing.accept(deadline=0.3)
+        except TimeoutError:
+            client.close()
+    failing.stop()
+
+    def drains():
+        loble.ask(b"x")
+        return loble.health(failing.address) == "draining"
+    until(drains, "the backend to be found out")
+    kill_worker(loble, signal.SIGSEGV)
+    assert loble.health(failing.address) == "draining"
+    client.send(b"still here")
+    assert peer.sock.recv(100) == b"still here"
+    assert loble.health(failing.address) == "draining"
+    client.close()
+    peer.close()
+    loble.wait_health("unhealthy", failing.address)
 
 
 def test_a_session_is_served_at_once_after_a_death(bench):
