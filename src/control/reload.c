@@ -130,6 +130,9 @@ static void accept_loaded(struct control *control)
 
 static void refuse(struct control *control, const char *text)
 {
+	if (strlen(text) >= EVENT_DETAIL_MAX) {
+		log_problems(text); /* all of it */
+	}
 	record(control, EVENT_CONFIG_REFUSED, text);
 	finish(control, RELOAD_REFUSED, text);
 }

@@ -230,6 +230,25 @@ def test_an_address_that_is_taken_refuses_all_of_it(bench, reloader):
     until(lambda: proc.sockets(loble.loble.pid) == sockets, "all to be closed again")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give it up")
+def test_a_low_port_after_the_rights_were_given_up_is_refused(bench, reloader):
+    if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) < 900:
+        pytest.skip("low ports are for everyone here")
+    service, where = bench.greeter("one"), net.free_tcp4()
+    os.chmod(bench.directory, 0o755)
+    loble = reloader([("in", where, "p")], {"p": [("a", service.address)]},
+                     server={"workers": 2, "user": "nobody"})
+    loble.config["listeners"].append({"name": "low", "address": f"{net.own_host()}:899"})
+    event = loble.refuse()
+    assert 'listener "low"' in event["detail"]
+    assert "CAP_NET_BIND_SERVICE" in loble.loble.events("config_problem")[-1]["message"]
+    assert net.exchange(where, b"") == (b"one", END)
+    loble.config["listeners"].append({"name": "high", "address": str(net.free_tcp4())})
+    loble.apply("listeners +1 -0 ~0")
+    loble.config["listeners"].pop()
+    loble.apply("listeners +0 -1 ~0")
+
+
 def test_nothing_is_published_when_nothing_has_changed(bench, reloader):
     loble, _ = two_pools(bench, reloader)
     version = loble.loble.value("loble_snapshot_version")
