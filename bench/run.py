@@ -79,7 +79,8 @@ def split(text):
 
 
 def choose_peers(options):
-    names = split(options.peers) if options.peers else list(peers.PEERS)
+    names = split(options.peers) if options.peers else [
+        name for name, peer in peers.PEERS.items() if not peer.like]
     for name in names:
         if name not in peers.PEERS:
             sys.exit(f"bench: no peer '{name}'; there are: {', '.join(peers.PEERS)}")

@@ -33,6 +33,7 @@ class Peer:
     product: str
     command: object = None  # (setup, directory, binary) -> words of a command; None: no proxy
     binary: str = ""        # looked for in PATH
+    like: str = ""          # another peer: runs where that one does, and only when asked for
 
     def installed(self):
         return not self.binary or shutil.which(self.binary) is not None
@@ -55,8 +56,8 @@ def loble_algorithms(binary):
     return tuple(loble_schema(binary)["properties"]["balancer"]["properties"]["algorithm"]["enum"])
 
 
-def loble(setup, directory, binary):
-    lines = ["[server]", f"workers = {setup.workers}", "[listener]",
+def loble(supervise, setup, directory, binary):
+    lines = ["[server]", f"workers = {setup.workers}", f"supervise = {supervise}", "[listener]",
         f'address = "{LISTENER[0]}:{LISTENER[1]}"', "backlog = 8192", "[balancer]",
         f'algorithm = "{setup.algorithm}"', "[timeouts]", f'connect = "{setup.connect_ms}ms"',
         *setup.loble]
@@ -137,7 +138,9 @@ def pen(setup, _directory, binary):
 SPLICE = ["    option splice-request", "    option splice-response"]
 
 PEERS = {peer.name: peer for peer in (
-    Peer("loble", "loble", loble),
+    Peer("loble", "loble", functools.partial(loble, "true")),
+    # What the supervisor and its shared table of descriptors cost; only when asked for.
+    Peer("loble-alone", "loble", functools.partial(loble, "false"), like="loble"),
     Peer("haproxy", "haproxy", functools.partial(haproxy, [], []), "haproxy"),
     Peer("haproxy-64k", "haproxy",
         functools.partial(haproxy, ["    tune.bufsize 65536"], []), "haproxy"),

@@ -364,7 +364,7 @@ WORKLOADS = {workload.name: workload for workload in rows()}
 def supported(workload, name, algorithms):
     """Whether a proxy has what the workload is about. What Loble has not is compared with nobody."""
     wanted = workload.parameters.get("algorithm")
-    if name not in workload.peers:
+    if (peers.PEERS[name].like or name) not in workload.peers:
         return False
     if wanted is None:
         return True

@@ -168,13 +168,17 @@ def test_one_attempt_takes_at_most_connect_and_the_next_backend_answers(bench):
     greeter = bench.greeter("alive")
     loble = bench.loble(hole, greeter, timeouts={"connect": "500ms"})
     times = []
-    for _ in range(4):
+    while loble.health(hole.address) == "healthy":
         start = time.monotonic()
         assert loble.ask() == (b"alive", END)
         times.append(elapsed(start))
+        assert len(times) <= 8, times  # three failures take it out; that takes a moment
     assert max(times) < 0.5 + SLACK
     slow = sum(one >= 0.45 for one in times)
-    assert 1 <= slow <= 3, times  # after three it is out
+    assert slow >= 3, times
+    start = time.monotonic()
+    assert loble.ask() == (b"alive", END)
+    assert elapsed(start) < 0.45
     assert loble.value("loble_backend_connect_failures_total", backend=str(hole.address),
                        reason="timeout") == slow
 
