@@ -116,8 +116,8 @@ static void all_that_is_configured_is_shown_in_its_order(void **state)
 	}
 	snapshot = registry_build(&fixture.registry, 1);
 	pool = pool_named(&fixture, snapshot, "two");
-	assert_int_equal(pool->member_count, 3);
-	for (uint32_t i = 0; i < pool->member_count; i++) {
+	assert_int_equal(pool->member_count, ARRAY_COUNT(addresses));
+	for (uint32_t i = 0; i < ARRAY_COUNT(addresses); i++) {
 		const uint32_t backend = in_two(&fixture, i);
 
 		assert_string_equal(pool->members[i].address, addresses[i]);

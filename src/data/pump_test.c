@@ -185,22 +185,23 @@ static uint8_t byte_at(size_t i)
 /* Sends until the backend's side takes no more. Returns how many bytes. */
 static size_t fill(const struct line *line)
 {
-	const struct session_record *record = shm_record(&line->rig.shm, 0, 0);
+	const counter_t *moved = &shm_listener_counters(&line->rig.shm, 0, 0)->received_bytes;
+	const uint64_t start = counter_get(moved);
 	uint8_t piece[PIECE];
 	uint64_t before;
 	size_t sent = 0;
 
 	do {
-		before = record->moved[SIDE_CLIENT];
+		before = counter_get(moved);
 		for (size_t i = 0; i < PIECE; i++) {
 			piece[i] = byte_at(sent + i);
 		}
 		rig_write(line->client, piece, PIECE);
 		sent += PIECE;
-		for (int i = 0; i < 20 && record->moved[SIDE_CLIENT] < sent; i++) {
+		for (int i = 0; i < 20 && counter_get(moved) - start < sent; i++) {
 			(void)usleep(1000);
 		}
-	} while (record->moved[SIDE_CLIENT] > before);
+	} while (counter_get(moved) > before);
 	return sent;
 }
 

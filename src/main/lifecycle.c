@@ -336,6 +336,7 @@ static uint32_t run(struct process *process)
 	cut = control_run(process->control);
 	if (control_parked(process->control)) {
 		/* All that is open is for another binary: nothing is closed but the logs. */
+		observe_stop(process->observe); /* it writes the access log */
 		stop_access_log(process);
 		stop_log(process);
 		_exit(EXIT_CODE_DONE);

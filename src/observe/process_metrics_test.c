@@ -21,8 +21,9 @@ static double value_of(const char *name)
 
 	process_metrics_write(&page, PAST_CPU_S * 1000000000ULL);
 	assert_false(page.failed);
-	text = strndup(page.text, page.length);
+	text = calloc(1, page.length + 1);
 	assert_non_null(text);
+	memcpy(text, page.text, page.length);
 	(void)snprintf(start, sizeof start, "\n%s ", name);
 	at = strstr(text, start);
 	assert_non_null(at);

@@ -15,6 +15,7 @@
 
 static const char *wanted = "";
 
+/* Before main(), when there is one thread. NOLINTBEGIN(concurrency-mt-unsafe) */
 __attribute__((constructor)) static void begin(void)
 {
 	const char *handed = getenv("LOBLE_TAKEOVER");
@@ -25,6 +26,8 @@ __attribute__((constructor)) static void begin(void)
 		(void)unsetenv("SABOTAGE"); /* what is executed later is sound */
 	}
 }
+
+/* NOLINTEND(concurrency-mt-unsafe) */
 
 /* Crashes, hangs or ends if that is wanted of this process. */
 static void act(const char *crash, const char *hang, const char *leave)
