@@ -56,7 +56,7 @@ lint: build build-clang/build.ninja
 format:
 	clang-format -i $$(find src tests -name '*.[ch]' -o -name '*.cc')
 
-asan: OPTIONS = -Db_sanitize=address,undefined -Db_lundef=false
+asan: OPTIONS = -Db_sanitize=address,undefined -Db_lundef=false -Dbatch_always=true
 tsan: OPTIONS = -Db_sanitize=thread -Db_lundef=false
 asan tsan:
 	@test -f build-$@/build.ninja || meson setup build-$@ $(OPTIONS)

@@ -4,7 +4,7 @@
 # What the build needs: compiler, meson and the libraries.
 core_packages=(
     build-essential meson ninja-build pkg-config
-    liburcu-dev libtomlplusplus-dev libmicrohttpd-dev libjansson-dev libsystemd-dev
+    liburcu-dev libtomlplusplus-dev libmicrohttpd-dev libjansson-dev libsystemd-dev liburing-dev
 )
 
 # What the tests need on top of it.

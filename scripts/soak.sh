@@ -6,8 +6,8 @@
 #
 #   kills      200 deaths, 5,000 sessions, 1,000 new ones a second: pauses, too
 #   storm      400 deaths, one upon the other
-#   copy       the same as storm, in a build that always copies
-#   stretch    the same, in a build that waits where a death is worst
+#   copy       the same as storm, in a build that always copies, and in batches
+#   stretch    the same, in a build that waits where a death is worst, and batches all it can
 #   unix       50 deaths; UNIX sockets on either side
 #   upgrades   100 upgrades of the binary
 #   broken     22 upgrades to binaries that fail, each in its way
@@ -80,14 +80,14 @@ for one in "${parts[@]}"; do
     kills) part kills build 200 kills --need whole,pipe,connecting ;;
     storm) part storm build 400 storm --need whole,buffer,pipe,chunk,connecting ;;
     copy)
-        if build build-copy -Dcopy_only=true; then
+        if build build-copy -Dcopy_only=true -Dbatch_always=true; then
             part copy build-copy 400 storm --need whole,buffer,chunk,connecting
         else
             failed+=(copy)
         fi
         ;;
     stretch)
-        if build build-stretch -Dstretch=true; then
+        if build build-stretch -Dstretch=true -Dbatch_always=true; then
             part stretch build-stretch 400 storm --need whole,buffer,pipe,connecting,accepted
         else
             failed+=(stretch)

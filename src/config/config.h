@@ -50,6 +50,7 @@ struct config_server {
 	uint32_t max_sessions; /* 0: from the limit of descriptors */
 	bool supervise;
 	uint64_t watchdog_ms;
+	bool io_uring;
 	const char *user;  /* NULL: stay who we are */
 	const char *group; /* NULL: the user's */
 };

@@ -149,6 +149,16 @@ const struct field server_fields[] = {
 		       "stopped or starved is not hung.",
 	},
 	{
+		.key = "io_uring",
+		.type = FIELD_BOOL,
+		.reload = RELOAD_RESTART,
+		MEMBER(struct config, server.io_uring),
+		.fallback = true,
+		.doc = "Receive and send the small messages of many sessions with one system call, "
+		       "where the kernel lets the process use io_uring. Without it each is a call "
+		       "of its own, which costs more CPU and changes nothing else.",
+	},
+	{
 		.key = "user",
 		.type = FIELD_STRING,
 		.reload = RELOAD_RESTART,

@@ -81,6 +81,7 @@ static void inherit_chunks(struct worker *worker)
 		atomic_store_explicit(&chunk->length, 0, memory_order_relaxed);
 		chunk->owner = worker->chunk_free;
 		worker->chunk_free = number;
+		worker->chunk_free_count++;
 	}
 }
 
@@ -363,10 +364,10 @@ void adopt_session(struct worker *worker, uint32_t index)
 	record->attempts = 0;
 }
 
-/* Whose bytes are in the receive buffer comes first: the next recv() would overwrite them. */
-static void settle_journal(struct worker *worker)
+/* Whose bytes are in a buffer comes first: the next recv() would overwrite them. */
+static void settle_journal(struct worker *worker, struct journal *journal)
 {
-	const uint64_t key = atomic_load_explicit(&worker->journal->key, memory_order_relaxed);
+	const uint64_t key = atomic_load_explicit(&journal->key, memory_order_relaxed);
 	const uint64_t index = key >> 2;
 
 	if (key != 0 && index < worker->used &&
@@ -374,12 +375,15 @@ static void settle_journal(struct worker *worker)
 		is_open(&worker->records[index])) {
 		adopt_session(worker, (uint32_t)index);
 	}
-	atomic_store_explicit(&worker->journal->key, 0, memory_order_relaxed);
+	atomic_store_explicit(&journal->key, 0, memory_order_relaxed);
 }
 
 void adopt_start(struct worker *worker)
 {
-	settle_journal(worker);
+	settle_journal(worker, worker->journal);
+	for (uint32_t i = 0; i < LANES_PER_WORKER; i++) {
+		settle_journal(worker, &worker->lane_journals[i]);
+	}
 	for (uint32_t i = 0; i < worker->setup.orphan_count; i++) {
 		count_continued(worker, CONTINUED_ACCEPTED);
 		acceptor_admit(worker, worker->orphans[i].listener, worker->orphans[i].fd);

@@ -51,14 +51,41 @@ static void correct_counts(const struct claim *claim)
 	}
 }
 
+/* A buffer and the position of its first byte. */
+struct found {
+	const uint8_t *bytes;
+	uint64_t position;
+	uint64_t size;
+};
+
 /* The journal names this direction, and its check word is right. */
-static bool is_journaled(const struct claim *claim)
+static bool names(const struct journal *journal, uint64_t key, uint32_t place)
 {
-	const struct journal *journal = claim->worker->journal;
+	return atomic_load_explicit(&journal->key, memory_order_relaxed) == key &&
+		journal->check == journal_check(key, journal->position, place);
+}
+
+/* The buffer that held bytes of this direction when the worker process died; false: none did. */
+static bool find_buffer(const struct claim *claim, struct found *ret)
+{
+	const struct worker *worker = claim->worker;
 	const uint64_t key = journal_key(claim->index, claim->from);
 
-	return atomic_load_explicit(&journal->key, memory_order_relaxed) == key &&
-		journal->check == journal_check(key, journal->position);
+	if (names(worker->journal, key, JOURNAL_BUFFER)) {
+		*ret = (struct found){
+			worker->receive_buffer, worker->journal->position, RECEIVE_BUFFER_BYTES};
+		return true;
+	}
+	for (uint32_t i = 0; i < LANES_PER_WORKER; i++) {
+		const struct journal *journal = &worker->lane_journals[i];
+
+		if (names(journal, key, JOURNAL_LANE + i)) {
+			*ret = (struct found){worker->lane_bytes + (size_t)i * LANE_BYTES,
+				journal->position, LANE_BYTES};
+			return true;
+		}
+	}
+	return false;
 }
 
 static bool prove_chunk(const struct claim *claim, uint64_t need)
@@ -80,19 +107,19 @@ static bool prove_chunk(const struct claim *claim, uint64_t need)
 	return true;
 }
 
-/* Caught between recv() and send(): the bytes are still in the receive buffer. */
+/* Caught between recv() and send(): the bytes are still in the buffer. */
 static bool prove_buffer(const struct claim *claim, uint64_t need)
 {
 	struct worker *worker = claim->worker;
-	const uint64_t position = worker->journal->position;
+	struct found found;
 
-	if (!is_journaled(claim) || claim->handed < position || need > CHUNK_BYTES ||
-		claim->consumed - position > RECEIVE_BUFFER_BYTES || !chunk_available(worker)) {
+	if (!find_buffer(claim, &found) || claim->handed < found.position || need > CHUNK_BYTES ||
+		claim->consumed - found.position > found.size || !chunk_available(worker)) {
 		return false;
 	}
 	chunk_release(worker, claim->index, claim->from);
 	chunk_fill(worker, claim->index, claim->from, claim->handed,
-		worker->receive_buffer + (claim->handed - position), (uint32_t)need);
+		found.bytes + (claim->handed - found.position), (uint32_t)need);
 	claim->direction->held = (uint32_t)need;
 	return true;
 }
@@ -101,9 +128,10 @@ static bool prove_buffer(const struct claim *claim, uint64_t need)
 static bool consume_sent(const struct claim *claim, uint64_t excess)
 {
 	const int fd = claim->record->fd[claim->from];
+	struct found found;
 
-	if (!is_journaled(claim) || claim->consumed < claim->worker->journal->position ||
-		claim->handed - claim->worker->journal->position > RECEIVE_BUFFER_BYTES) {
+	if (!find_buffer(claim, &found) || claim->consumed < found.position ||
+		claim->handed - found.position > found.size) {
 		return false;
 	}
 	while (excess > 0) {

@@ -211,16 +211,24 @@ static void blocked_bytes_go_on_over_unix_sockets(void **state)
 	blocked_bytes_go_on(&local, true);
 }
 
-/* As the worker does it, up to the moment between recv() and send(). */
-static void receive_and_die(struct line *line, size_t bytes, size_t sent)
+/*
+ * As the worker does it, up to the moment between recv() and send(): with the receive buffer
+ * (JOURNAL_BUFFER) or a lane.
+ */
+static void receive_and_die_at(struct line *line, uint32_t place, size_t bytes, size_t sent)
 {
 	struct session_record *record = record_of(line);
-	struct journal *journal = &line->rig.shm.journals[0];
-	uint8_t *buffer = line->rig.shm.receive_buffers;
+	struct shm *shm = &line->rig.shm;
+	struct journal *journal = &shm->journals[0];
+	uint8_t *buffer = shm->receive_buffers;
 	const uint64_t key = journal_key(0, SIDE_CLIENT);
 
+	if (place != JOURNAL_BUFFER) {
+		journal = &shm->lanes[place - JOURNAL_LANE];
+		buffer = shm->lane_bytes + (size_t)(place - JOURNAL_LANE) * LANE_BYTES;
+	}
 	journal->position = record->moved[SIDE_CLIENT];
-	journal->check = journal_check(key, journal->position);
+	journal->check = journal_check(key, journal->position, place);
 	journal->key = key;
 	assert_int_equal(recv(record->fd[SIDE_CLIENT], buffer, bytes, MSG_WAITALL), bytes);
 	if (sent > 0) {
@@ -228,17 +236,21 @@ static void receive_and_die(struct line *line, size_t bytes, size_t sent)
 	}
 }
 
-static void bytes_in_the_receive_buffer_go_on(void **state)
+static void receive_and_die(struct line *line, size_t bytes, size_t sent)
+{
+	receive_and_die_at(line, JOURNAL_BUFFER, bytes, sent);
+}
+
+static void bytes_go_on_from(uint32_t place)
 {
 	struct line line;
 	char text[16];
 
-	(void)state;
 	for (size_t sent = 0; sent <= 10; sent += 5) {
 		line_open(&line, &plain);
 		rig_die(&line.rig);
 		rig_write(line.client, "0123456789", 10);
-		receive_and_die(&line, 10, sent);
+		receive_and_die_at(&line, place, 10, sent);
 		rig_succeed(&line.rig);
 		rig_read(line.backend, text, 10);
 		assert_memory_equal(text, "0123456789", 10);
@@ -248,6 +260,37 @@ static void bytes_in_the_receive_buffer_go_on(void **state)
 			&shm_listener_counters(&line.rig.shm, 0, 0)->received_bytes, 5 + 10 + 4);
 		line_close(&line);
 	}
+}
+
+static void bytes_in_the_receive_buffer_go_on(void **state)
+{
+	(void)state;
+	bytes_go_on_from(JOURNAL_BUFFER);
+}
+
+static void bytes_in_a_lane_go_on(void **state)
+{
+	(void)state;
+	bytes_go_on_from(JOURNAL_LANE);
+	bytes_go_on_from(JOURNAL_LANE + LANES_PER_WORKER - 1);
+}
+
+/* It would send the bytes of another session. */
+static void a_journal_of_another_lane_is_not_believed(void **state)
+{
+	struct line line;
+
+	(void)state;
+	line_open(&line, &plain);
+	rig_die(&line.rig);
+	rig_write(line.client, "0123456789", 10);
+	receive_and_die_at(&line, JOURNAL_LANE, 10, 4);
+	memcpy(&line.rig.shm.lanes[1], &line.rig.shm.lanes[0], sizeof line.rig.shm.lanes[0]);
+	line.rig.shm.lanes[0].key = 0;
+	rig_succeed(&line.rig);
+	rig_expect_reset(line.client);
+	rig_wait_counter(&line.rig.shm.worker_states[0].lost[LOST_UNPROVABLE], 1);
+	line_close(&line);
 }
 
 static void a_second_death_in_the_adoption_loses_nothing(void **state)
@@ -408,6 +451,8 @@ int main(void)
 		cmocka_unit_test(blocked_bytes_go_on_up_and_down),
 		cmocka_unit_test(blocked_bytes_go_on_over_unix_sockets),
 		cmocka_unit_test(bytes_in_the_receive_buffer_go_on),
+		cmocka_unit_test(bytes_in_a_lane_go_on),
+		cmocka_unit_test(a_journal_of_another_lane_is_not_believed),
 		cmocka_unit_test(a_second_death_in_the_adoption_loses_nothing),
 		cmocka_unit_test(what_was_peeked_and_sent_is_not_sent_twice),
 		cmocka_unit_test(bytes_that_nobody_holds_reset_the_session),

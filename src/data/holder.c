@@ -22,7 +22,12 @@ static uint32_t owner_of(uint32_t index, enum side from)
 
 bool chunk_available(const struct worker *worker)
 {
-	return worker->chunk_free != RECORD_NONE || worker->chunk_used < CHUNKS_PER_WORKER;
+	return chunks_available(worker) > 0;
+}
+
+uint32_t chunks_available(const struct worker *worker)
+{
+	return worker->chunk_free_count + CHUNKS_PER_WORKER - worker->chunk_used;
 }
 
 /* Free chunks are linked through their owner word. */
@@ -32,6 +37,7 @@ static uint32_t take_chunk(struct worker *worker)
 
 	if (chunk != RECORD_NONE) {
 		worker->chunk_free = worker->chunks[chunk].owner;
+		worker->chunk_free_count--;
 		return chunk;
 	}
 	assert(worker->chunk_used < CHUNKS_PER_WORKER);
@@ -98,6 +104,7 @@ void chunk_release(struct worker *worker, uint32_t index, enum side from)
 	stretch();
 	chunk->owner = worker->chunk_free;
 	worker->chunk_free = number;
+	worker->chunk_free_count++;
 }
 
 /* A record of an open, empty pipe; RECORD_NONE when there is none and none can be made. */

@@ -19,6 +19,9 @@ struct worker;
 /* Whether a chunk can be had: asked before bytes are consumed that might have to wait. */
 bool chunk_available(const struct worker *worker);
 
+/* How many can be had. */
+uint32_t chunks_available(const struct worker *worker);
+
 /*
  * Keeps `length` bytes (1 to CHUNK_BYTES) of direction `from`, the first of which is at stream
  * position `position`. There must be a chunk: chunk_available().

@@ -14,7 +14,7 @@ enum {
 	SMALLEST_SEGMENT = 536,      /* that any peer of today asks for */
 };
 
-static struct transfer transfer_of(struct worker *worker, uint32_t index, enum side from)
+struct transfer transfer_of(struct worker *worker, uint32_t index, enum side from)
 {
 	return (struct transfer){
 		.worker = worker,

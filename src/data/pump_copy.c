@@ -17,33 +17,46 @@ enum {
  * so after this process is dead and reaped, when all stores that were executed are visible: only
  * the compiler has to be kept from moving them.
  */
-static void journal_open(const struct transfer *transfer)
+void journal_open(struct journal *journal, const struct transfer *transfer, uint32_t place)
 {
-	struct journal *journal = transfer->worker->journal;
 	const uint64_t key = journal_key(transfer->index, transfer->from);
 
 	journal->position = transfer->record->moved[transfer->from];
 	stretch();
-	journal->check = journal_check(key, journal->position);
+	journal->check = journal_check(key, journal->position, place);
 	atomic_signal_fence(memory_order_release);
 	atomic_store_explicit(&journal->key, key, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
 	stretch();
 }
 
-static void journal_close(const struct transfer *transfer)
+void journal_close(struct journal *journal)
 {
 	stretch();
 	atomic_signal_fence(memory_order_seq_cst);
-	atomic_store_explicit(&transfer->worker->journal->key, 0, memory_order_relaxed);
+	atomic_store_explicit(&journal->key, 0, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
 	stretch();
 }
 
-/*
- * Sends what it can of the bytes. Returns how many went, or -1 when the destination failed (the
- * direction is cut then).
- */
+ssize_t pump_copy_sent(struct transfer *transfer, ssize_t result, size_t length)
+{
+	const size_t sent = result < 0 ? 0 : (size_t)result;
+
+	if (result < 0 && result != -EAGAIN) {
+		transfer_destination_failed(transfer, (int)-result);
+		return -1;
+	}
+	if (sent > 0) {
+		transfer_moved(transfer, sent);
+	}
+	if (sent < length) {
+		transfer_destination_full(transfer);
+	}
+	return (ssize_t)sent;
+}
+
+/* Sends what it can of the bytes; returns as pump_copy_sent() does. */
 static ssize_t hand_over(struct transfer *transfer, const uint8_t *bytes, size_t length)
 {
 	ssize_t n;
@@ -54,20 +67,16 @@ static ssize_t hand_over(struct transfer *transfer, const uint8_t *bytes, size_t
 		n = send(transfer->record->fd[transfer->to], bytes, length,
 			MSG_DONTWAIT | MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
-
-	if (n < 0 && errno != EAGAIN) {
-		transfer_destination_failed(transfer, errno);
-		return -1;
-	}
-	n = n < 0 ? 0 : n;
+	n = n < 0 ? -errno : n;
 	stretch();
-	if (n > 0) {
-		transfer_moved(transfer, (size_t)n);
-	}
-	if ((size_t)n < length) {
-		transfer_destination_full(transfer);
-	}
-	return n;
+	return pump_copy_sent(transfer, n, length);
+}
+
+void pump_copy_hold(struct transfer *transfer, const uint8_t *bytes, size_t length)
+{
+	chunk_fill(transfer->worker, transfer->index, transfer->from,
+		transfer->record->moved[transfer->from], bytes, (uint32_t)length);
+	transfer->direction->held = (uint32_t)length;
 }
 
 enum step pump_copy_flush(struct transfer *transfer)
@@ -88,10 +97,9 @@ enum step pump_copy_flush(struct transfer *transfer)
 	return STEP_MOVED;
 }
 
-/* What recv() said when it gave no byte. */
-static enum step no_bytes(struct transfer *transfer, ssize_t n, int error)
+enum step pump_copy_nothing(struct transfer *transfer, int error)
 {
-	if (n == 0) {
+	if (error == 0) {
 		transfer_source_ended(transfer);
 	} else if (error == EAGAIN) {
 		transfer_source_dry(transfer);
@@ -106,7 +114,7 @@ static enum step no_bytes(struct transfer *transfer, ssize_t n, int error)
  * EAGAIN. When the peer's end had been announced before that read, it is all there is. None of
  * this holds on a socket that saw urgent data, where a read stops at the mark, or an error.
  */
-static void conclude_from_short_read(struct transfer *transfer)
+void pump_copy_was_short(struct transfer *transfer)
 {
 	const uint8_t flags = transfer->session->side[transfer->from];
 
@@ -146,19 +154,20 @@ static void consider_splice(struct transfer *transfer, size_t n)
  */
 static enum step copy_without_holding(struct transfer *transfer)
 {
-	uint8_t *buffer = transfer->worker->receive_buffer;
+	struct worker *worker = transfer->worker;
+	uint8_t *buffer = worker->receive_buffer;
 	const int fd = transfer->record->fd[transfer->from];
 	ssize_t sent;
 	ssize_t n;
 	int error;
 
 	/* What was sent and not yet consumed is named, too: it must not be sent twice. */
-	journal_open(transfer);
+	journal_open(worker->journal, transfer, JOURNAL_BUFFER);
 	n = recv(fd, buffer, RECEIVE_BUFFER_BYTES, MSG_DONTWAIT | MSG_PEEK);
 	error = n < 0 ? errno : 0;
 	if (n <= 0) {
-		journal_close(transfer);
-		return no_bytes(transfer, n, error);
+		journal_close(worker->journal);
+		return pump_copy_nothing(transfer, error);
 	}
 	sent = hand_over(transfer, buffer, (size_t)n);
 	while (sent > 0) {
@@ -172,7 +181,7 @@ static enum step copy_without_holding(struct transfer *transfer)
 		}
 		sent -= taken;
 	}
-	journal_close(transfer);
+	journal_close(worker->journal);
 	return STEP_MOVED;
 }
 
@@ -188,24 +197,24 @@ enum step pump_copy_step(struct transfer *transfer)
 		return copy_without_holding(transfer);
 	}
 
-	journal_open(transfer);
+	journal_open(worker->journal, transfer, JOURNAL_BUFFER);
 	n = recv(transfer->record->fd[transfer->from], buffer, READ_BYTES, MSG_DONTWAIT);
 	error = n < 0 ? errno : 0;
 	if (n <= 0) {
-		journal_close(transfer);
-		return no_bytes(transfer, n, error);
+		journal_close(worker->journal);
+		return pump_copy_nothing(transfer, error);
 	}
 	sent = hand_over(transfer, buffer, (size_t)n);
 	if (sent >= 0 && sent < n) {
-		chunk_fill(worker, transfer->index, transfer->from,
-			transfer->record->moved[transfer->from], buffer + sent,
-			(uint32_t)(n - sent));
-		transfer->direction->held = (uint32_t)(n - sent);
+		pump_copy_hold(transfer, buffer + sent, (size_t)(n - sent));
 	}
-	journal_close(transfer);
+	journal_close(worker->journal);
 
 	if (n < READ_BYTES) {
-		conclude_from_short_read(transfer);
+		pump_copy_was_short(transfer);
+	}
+	if (n <= LANE_BYTES) {
+		transfer->session->batch &= (uint8_t) ~(BATCH_WIDE << transfer->from);
 	}
 	consider_splice(transfer, (size_t)n);
 	return STEP_MOVED;

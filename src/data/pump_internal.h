@@ -10,6 +10,7 @@
 
 #include "data/session.h"
 
+struct journal;
 struct worker;
 
 /* One direction being pumped: what the functions would otherwise look up again and again. */
@@ -22,6 +23,8 @@ struct transfer {
 	struct session_record *record;
 	struct direction *direction;
 };
+
+struct transfer transfer_of(struct worker *worker, uint32_t index, enum side from);
 
 enum {
 	LARGE_BYTES = 16 * 1024, /* one read of so many is a sign of bulk, one of less of talk */
@@ -39,6 +42,28 @@ enum step pump_splice_step(struct transfer *transfer);
 /* Hands over what the direction holds; STEP_STOP when some of it still waits. */
 enum step pump_copy_flush(struct transfer *transfer);
 enum step pump_splice_flush(struct transfer *transfer);
+
+/*
+ * Says in the journal whose bytes will lie in a buffer, and that none do any more. `place` is as in
+ * journal_check().
+ */
+void journal_open(struct journal *journal, const struct transfer *transfer, uint32_t place);
+void journal_close(struct journal *journal);
+
+/* What follows from a recv() that gave no byte; `error` is its errno, 0 at the end. */
+enum step pump_copy_nothing(struct transfer *transfer, int error);
+
+/*
+ * What follows from a send() of `length` bytes that returned `result`, a count or a negative errno.
+ * Returns how many went, or -1 when the destination has failed (the direction is cut then).
+ */
+ssize_t pump_copy_sent(struct transfer *transfer, ssize_t result, size_t length);
+
+/* Keeps what could not be sent. There is a chunk. */
+void pump_copy_hold(struct transfer *transfer, const uint8_t *bytes, size_t length);
+
+/* What follows from a read that did not fill its buffer. */
+void pump_copy_was_short(struct transfer *transfer);
 
 /* Whether one of the two sockets is a UNIX socket. */
 bool transfer_is_local(const struct transfer *transfer);

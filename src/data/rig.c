@@ -142,6 +142,8 @@ static struct worker_setup setup_of(struct rig *rig)
 		.wake_fd = rig->wake_fd,
 		.control_fd = rig->control_fd,
 		.seed = 1,
+		.batch_min =
+			getenv("RIG_BATCH") != NULL ? 1 : 0, /* NOLINT(concurrency-mt-unsafe) */
 	};
 }
 

@@ -1,6 +1,7 @@
 /*
  * A worker between sockets of the test: everything of the data plane is real, control is not
- * there. The test publishes snapshots and reads evidence itself.
+ * there. The test publishes snapshots and reads evidence itself. With RIG_BATCH in the environment
+ * also a single small message goes by way of a batch.
  *
  * Owner and thread: the test's. Every wait has a limit; what takes longer fails the test.
  */

@@ -10,6 +10,7 @@
 #include "data/adopt.h"
 #include "data/connector.h"
 #include "data/pump.h"
+#include "data/pump_batch.h"
 #include "data/session_end.h"
 #include "data/stretch.h"
 #include "data/worker.h"
@@ -131,7 +132,9 @@ void session_opened(struct worker *worker, uint32_t index)
 	stretch();
 	atomic_signal_fence(memory_order_seq_cst);
 	deadlines_set(&worker->deadlines, index, worker->now_ns + SESSION_AGED_NS);
-	session_resume(worker, index);
+	if (!pump_batch_add(worker, index)) {
+		session_resume(worker, index);
+	}
 }
 
 /*
@@ -283,7 +286,9 @@ void session_on_event(
 		if ((events & EPOLLIN) != 0) {
 			mute_input(worker, index, side);
 		}
-		session_resume(worker, index);
+		if (!pump_batch_add(worker, index)) {
+			session_resume(worker, index);
+		}
 		return;
 	case SESSION_LINGERING:
 	case SESSION_RESETTING:

@@ -52,6 +52,12 @@ enum watch {
 	WATCH_OUTPUT = 1 << 1, /* room for more, once there was none */
 };
 
+/* How it stands with the batches that move small messages together (pump_batch.h). */
+enum session_batch {
+	BATCH_ADDED = 1 << 0, /* it is in the present one */
+	BATCH_WIDE = 1 << 1,  /* << side: the last read from there would not have fitted a lane */
+};
+
 /* What was reported to control about a session's backend; each once. */
 enum told { TOLD_SUCCESS = 1 << 0, TOLD_RESET = 1 << 1 };
 
@@ -93,6 +99,7 @@ struct session {
 	uint8_t told;              /* enum told: what control has heard about it */
 	uint8_t claimed;           /* whether it counts against the listener's max_connections */
 	uint8_t undelayed;         /* whether the backend's socket has TCP_NODELAY */
+	uint8_t batch;             /* enum session_batch */
 	struct direction direction[SIDE_COUNT];
 };
 

@@ -13,8 +13,10 @@
 #include "data/adopt.h"
 #include "data/attempt.h"
 #include "data/holder.h"
+#include "data/pump_batch.h"
 #include "data/sweep.h"
 #include "model/rcu.h"
+#include "os/batch.h"
 #include "os/clock.h"
 #include "os/steering.h"
 #include "os/thread.h"
@@ -67,6 +69,8 @@ static void point_into_shm(struct worker *worker)
 	worker->receive_buffer = shm->receive_buffers + (size_t)index * RECEIVE_BUFFER_BYTES;
 	worker->listen = shm_listen_record(shm, index, 0);
 	worker->journal = &shm->journals[index];
+	worker->lane_journals = &shm->lanes[(size_t)index * LANES_PER_WORKER];
+	worker->lane_bytes = shm->lane_bytes + (size_t)index * LANES_PER_WORKER * LANE_BYTES;
 	worker->chunks = &shm->chunks[(size_t)index * CHUNKS_PER_WORKER];
 	worker->pipes = &shm->pipes[(size_t)index * PIPES_PER_WORKER];
 }
@@ -547,6 +551,7 @@ static void turn(struct worker *worker)
 	for (int i = 0; i < count; i++) {
 		dispatch(worker, &events[i]);
 	}
+	pump_batch_run(worker);
 	run_ready(worker);
 	if (worker->inherited > 0) {
 		adopt_some(worker);
@@ -566,6 +571,9 @@ static void *run(void *argument)
 	atomic_store_explicit(
 		&worker_state(worker)->thread_id, thread_kernel_id(), memory_order_relaxed);
 	set_awake(worker, 1);
+	if (worker->setup.batch_min > 0) {
+		(void)batch_create(&worker->batch);
+	}
 	if (worker->setup.inherit) {
 		adopt_start(worker);
 	}
@@ -574,6 +582,7 @@ static void *run(void *argument)
 		turn(worker);
 	}
 	rcu_reader_end();
+	batch_free(worker->batch);
 	set_awake(worker, 0);
 	atomic_store_explicit(&worker_state(worker)->stopped, 1, memory_order_release);
 	(void)eventfd_write(worker->setup.control_fd, 1);

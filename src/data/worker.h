@@ -26,6 +26,7 @@
 
 struct access_ring;
 struct attempt;
+struct batch;
 struct error;
 struct steering_entry;
 
@@ -42,6 +43,7 @@ struct worker_setup {
 	int wake_fd;                        /* borrowed eventfd: control writes after a command */
 	int control_fd;                     /* borrowed eventfd: written after evidence */
 	uint64_t seed;
+	uint32_t batch_min; /* so many small messages of a turn share system calls; 0: none do */
 	struct steering_entry *steering; /* borrowed; NULL: the kernel's hash spreads clients */
 	bool inherit;                    /* go on with the sessions that are in shared memory */
 	const struct orphan *orphans; /* copied; clients that were accepted and not yet recorded */
@@ -52,6 +54,14 @@ struct worker_setup {
 struct orphan {
 	int fd; /* owned by the worker */
 	uint32_t listener;
+};
+
+/* One direction of a session in the batch of this turn. */
+struct lane {
+	uint32_t index;    /* of the session */
+	uint32_t received; /* bytes */
+	uint8_t from;      /* enum side */
+	bool open;         /* its journal is */
 };
 
 struct worker {
@@ -79,9 +89,15 @@ struct worker {
 	struct listen_record *listen; /* LISTEN_SOCKETS_MAX of shared memory; open ones are ours */
 	uint8_t *receive_buffer;      /* RECEIVE_BUFFER_BYTES of shared memory */
 	struct journal *journal;
+	struct batch *batch; /* owned by the thread; NULL: each call is made by itself */
+	struct journal *lane_journals;
+	uint8_t *lane_bytes; /* LANE_BYTES of shared memory for each of the lanes */
+	uint32_t lane_count; /* in use */
+	struct lane lane[LANES_PER_WORKER];
 	struct chunk *chunks;
 	uint32_t chunk_used;
 	uint32_t chunk_free;
+	uint32_t chunk_free_count;
 	struct pipe_record *pipes;
 	uint32_t pipe_used;
 	uint32_t pipe_free;  /* records without a pipe */

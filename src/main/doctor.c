@@ -1,6 +1,7 @@
 #include "main/doctor.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -208,6 +209,24 @@ static void judge_steering(const struct host *host, struct doctor_finding *findi
 		program_of(host));
 }
 
+static void judge_uring(const struct host *host, struct doctor_finding *finding)
+{
+	if (host->uring_error == 0) {
+		say(finding, "small messages of many sessions share system calls (io_uring)");
+		return;
+	}
+	say(finding, "each small message takes system calls of its own: no io_uring: %s",
+		strerrordesc_np(host->uring_error));
+	if (host->uring_error == EOPNOTSUPP) {
+		mend(finding, "apt-get install liburing-dev    # and build %s again",
+			program_of(host));
+		return;
+	}
+	mend(finding,
+		"sysctl -w kernel.io_uring_disabled=0    # in a unit: SystemCallFilter=@aio; in a "
+		"container: let its seccomp profile pass io_uring_setup, _enter, _register");
+}
+
 static void judge_low_ports(const struct host *host, struct doctor_finding *finding)
 {
 	if (host->bind_right) {
@@ -310,6 +329,7 @@ static const struct matter {
 	{"supervisor", judge_supervisor},
 	{"upgrade", judge_memfd},
 	{"steering", judge_steering},
+	{"io_uring", judge_uring},
 	{"low_ports", judge_low_ports},
 	{"congestion", judge_congestion},
 	{"huge_pages", judge_huge_pages},

@@ -145,6 +145,16 @@ static void no_bpf(struct host *host)
 	host->bpf_error = EPERM;
 }
 
+static void no_uring(struct host *host)
+{
+	host->uring_error = EPERM;
+}
+
+static void no_liburing(struct host *host)
+{
+	host->uring_error = EOPNOTSUPP;
+}
+
 static void no_low_ports(struct host *host)
 {
 	host->bind_right = false;
@@ -206,6 +216,8 @@ static void each_trouble_is_noticed_once(void **state)
 		{no_exec, "upgrade", "vm.memfd_noexec=1"},
 		{no_restore, "supervisor", "CONFIG_CHECKPOINT_RESTORE"},
 		{no_bpf, "steering", "setcap cap_bpf,cap_net_bind_service=ep /usr/bin/loble"},
+		{no_uring, "io_uring", "kernel.io_uring_disabled=0"},
+		{no_liburing, "io_uring", "liburing-dev"},
 		{no_low_ports, "low_ports", "setcap cap_net_bind_service=ep /usr/bin/loble"},
 		{huge_shared, "huge_pages", "echo advise > "},
 		{huge_everywhere, "huge_pages", "echo madvise > "},

@@ -278,19 +278,16 @@ static int start_observe(struct process *process, struct error *err)
 }
 
 /* Once: what the operator could mend is a matter of rights, not of a listener. */
-static void say_steering(const struct process *process)
+static void say_off(const char *event, int error, const char *detail)
 {
-	const struct process_state *state = &process->shm.header->process;
-	const uint32_t error = atomic_load_explicit(&state->steering_error, memory_order_relaxed);
 	struct log_line line;
 
 	if (error == 0) {
 		return;
 	}
-	log_begin(&line, LOG_INFO, "steering_off");
-	log_text(&line, "reason", strerrordesc_np((int)error));
-	log_text(
-		&line, "detail", "new clients are spread by a hash, not by load; see loble doctor");
+	log_begin(&line, LOG_INFO, event);
+	log_text(&line, "reason", strerrordesc_np(error));
+	log_text(&line, "detail", detail);
 	log_end(&line);
 }
 
@@ -305,7 +302,12 @@ static void say_started(const struct process *process)
 	if (process->setup->inherit) {
 		return; /* control has told the story */
 	}
-	say_steering(process);
+	say_off("steering_off",
+		(int)atomic_load_explicit(
+			&process->shm.header->process.steering_error, memory_order_relaxed),
+		"new clients are spread by a hash, not by load; see loble doctor");
+	say_off("io_uring_off", process->plane.batch_error,
+		"each small message takes system calls of its own; see loble doctor");
 	log_begin(&line, LOG_INFO, "started");
 	log_text(&line, "version", LOBLE_VERSION);
 	log_number(&line, "pid", (uint64_t)process_main());

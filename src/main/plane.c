@@ -11,7 +11,11 @@
 #include "data/claims.h"
 #include "model/access.h"
 #include "model/shm.h"
+#include "os/batch.h"
 #include "os/clock.h"
+
+/* Fewer messages are moved one by one: two together cost what the calls cost that they save. */
+enum { BATCH_MIN = LOBLE_BATCH_ALWAYS ? 1 : 4 };
 
 static uint64_t random_seed(void)
 {
@@ -70,14 +74,29 @@ static void map_steering(const struct shm *shm, struct steering *ret_steering)
 	}
 }
 
+/* The workers make their own: this is whether they can. */
+static int try_batch(void)
+{
+	struct batch *batch = NULL;
+	const int r = batch_create(&batch);
+
+	batch_free(batch);
+	return -r;
+}
+
 int plane_create(const struct config *config, struct shm *shm, const struct snapshot_store *store,
 	const struct claims *claims, struct plane *ret_plane, struct error *err)
 {
-	struct plane plane = {.worker_count = shm->workers, .inherits = claims != NULL};
+	struct plane plane = {
+		.worker_count = shm->workers,
+		.inherits = claims != NULL,
+		.batch_error = config->server.io_uring ? try_batch() : 0,
+	};
 	struct worker_setup common = {
 		.shm = shm,
 		.store = store,
 		.max_sessions = config->server.max_sessions,
+		.batch_min = config->server.io_uring && plane.batch_error == 0 ? BATCH_MIN : 0,
 		.inherit = claims != NULL,
 	};
 	int r = 0;

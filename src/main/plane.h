@@ -24,6 +24,7 @@ struct plane {
 	struct worker *workers[WORKERS_MAX];
 	struct access_ring *access[WORKERS_MAX]; /* owned */
 	struct steering steering;                /* owned mapping; without entries: none */
+	int batch_error; /* errno of what keeps small messages from sharing system calls; 0 */
 };
 
 /*

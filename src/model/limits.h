@@ -18,6 +18,8 @@ enum {
 	IDENTITY_NAME_MAX = 128, /* a name of a listener, pool or backend, with the NUL */
 
 	RECEIVE_BUFFER_BYTES = 256 * 1024, /* one per worker */
+	LANES_PER_WORKER = 64,             /* directions that one batch of calls moves together */
+	LANE_BYTES = 4096,                 /* what one of them may bring */
 	CHUNK_BYTES = 64 * 1024,           /* what one direction may leave in user memory */
 	CHUNKS_PER_WORKER = 1024,          /* 64 MiB */
 	PIPES_PER_WORKER = 8192,           /* entries of the table; made when needed */

@@ -81,9 +81,9 @@ uint64_t journal_key(uint32_t index, enum side from)
 	return (uint64_t)index << 2 | (uint64_t)from << 1 | 1;
 }
 
-uint64_t journal_check(uint64_t key, uint64_t position)
+uint64_t journal_check(uint64_t key, uint64_t position, uint32_t place)
 {
-	return mix(mix(0x6a6f75726e616cU, key), position);
+	return mix(mix(0x6a6f75726e616cU ^ (uint64_t)place << 56, key), position);
 }
 
 uint32_t pipe_record_identity(const struct pipe_record *pipe, uint32_t number, uint64_t inode)

@@ -9,7 +9,7 @@
  *
  * The byte counts are stream positions: moved[d] is how many bytes of direction d were handed to
  * the kernel on the far side. Bytes consumed and not yet handed over lie in the direction's pipe
- * or chunk, or for a moment in the worker's receive buffer, which its journal names.
+ * or chunk, or for a moment in a receive buffer or lane of the worker, whose journal names them.
  */
 #pragma once
 
@@ -22,7 +22,7 @@
 #include "model/alternate.h"
 
 /* Of all records in shared memory: docs/survival.md says when it is counted up. */
-enum { RECORD_VERSION = ONLY_STANDARD(1) ONLY_ALTERNATE(1001) };
+enum { RECORD_VERSION = ONLY_STANDARD(2) ONLY_ALTERNATE(1002) };
 
 enum record_state {
 	RECORD_FREE = 0,
@@ -126,9 +126,10 @@ static inline int session_record_fd(const struct session_record *record, enum si
 }
 
 /*
- * Whose bytes a worker's receive buffer holds. `key` is stored last when it opens and first when
- * it closes; 0 is closed. The check word guards `position`, the one field whose damage would send
- * wrong bytes.
+ * Whose bytes a worker's receive buffer holds, or one of its lanes: the small buffers of directions
+ * that are moved together. `key` is stored last when it opens and first when it closes; 0 is
+ * closed. The check word guards `position`, the one field whose damage would send wrong bytes, and
+ * the place that the journal stands for.
  */
 struct journal {
 	_Alignas(CACHE_LINE) uint64_t position; /* in its direction, of the buffer's first byte */
@@ -137,7 +138,10 @@ struct journal {
 };
 
 uint64_t journal_key(uint32_t index, enum side from);
-uint64_t journal_check(uint64_t key, uint64_t position);
+
+/* `place` is what it is the journal of: JOURNAL_BUFFER, or JOURNAL_LANE and the lane's number. */
+enum { JOURNAL_BUFFER = 0, JOURNAL_LANE = 1 };
+uint64_t journal_check(uint64_t key, uint64_t position, uint32_t place);
 
 /* A chunk's header; its bytes lie elsewhere in the mapping (shm_chunk_bytes()). */
 struct chunk {

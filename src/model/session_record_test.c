@@ -120,8 +120,12 @@ static void a_journal_key_names_index_and_side(void **state)
 	assert_int_not_equal(journal_key(7, SIDE_CLIENT), journal_key(7, SIDE_BACKEND));
 	assert_int_not_equal(journal_key(7, SIDE_CLIENT), journal_key(8, SIDE_CLIENT));
 	assert_int_equal(journal_key(7, SIDE_BACKEND) >> 2, 7);
-	assert_int_not_equal(journal_check(9, 100), journal_check(9, 101));
-	assert_int_not_equal(journal_check(9, 100), journal_check(10, 100));
+	assert_int_not_equal(journal_check(9, 100, 0), journal_check(9, 101, 0));
+	assert_int_not_equal(journal_check(9, 100, 0), journal_check(10, 100, 0));
+	/* One that was copied to another place is not valid there. */
+	assert_int_not_equal(journal_check(9, 100, 0), journal_check(9, 100, 1));
+	assert_int_not_equal(
+		journal_check(9, 100, JOURNAL_BUFFER), journal_check(9, 100, JOURNAL_LANE));
 }
 
 int main(void)

@@ -4,7 +4,7 @@
  *   header | listeners | pools | slots | events | rings
  *          | counters and session records of each worker
  *          | journals | pipes | chunks | receive buffers | chunk bytes
- *          | configuration | listening sockets of each worker
+ *          | configuration | listening sockets of each worker | lanes and their bytes
  *
  * No pointers inside: everything is found by index. The file is as large as the limits allow and
  * sparse: only what is used is ever touched. The header describes all that follows, field by
@@ -162,6 +162,8 @@ struct shm {
 	struct chunk *chunks;                 /* worker-major, CHUNKS_PER_WORKER each */
 	uint8_t *receive_buffers;             /* worker-major */
 	uint8_t *chunk_bytes;                 /* worker-major */
+	struct journal *lanes;                /* worker-major, LANES_PER_WORKER each */
+	uint8_t *lane_bytes;                  /* worker-major */
 };
 
 /*

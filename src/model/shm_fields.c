@@ -242,6 +242,12 @@ const struct layout_field shm_fields[] = {
 	{ONE(PART_LISTEN_RECORDS, 4, UNSIGNED, struct listen_record, flags)},
 	{ONE(PART_LISTEN_RECORDS, 5, UNSIGNED, struct listen_record, cookie)},
 	{ONE(PART_LISTEN_RECORDS, 6, UNSIGNED, struct listen_record, quiet_since_ns)},
+
+	{ONE(PART_LANES, 1, UNSIGNED, struct journal, position)},
+	{ONE(PART_LANES, 2, UNSIGNED, struct journal, check)},
+	{ONE(PART_LANES, 3, UNSIGNED, struct journal, key)},
+
+	{RAW(PART_LANE_BYTES, 1, LANE_BYTES)},
 };
 
 const uint32_t shm_field_count = ARRAY_COUNT(shm_fields);

@@ -52,6 +52,9 @@ static const struct part_row part_rows[] = {
 		.guard_field = 2 /* length */},
 	{PART_CONFIG_TEXT, ONCE, ENTRY(config_text), .entries = 1},
 	{PART_LISTEN_RECORDS, WORKERS, ENTRY(listen_records), .entries = LISTEN_SOCKETS_MAX},
+	{PART_LANES, WORKERS, ENTRY(lanes), .entries = LANES_PER_WORKER},
+	{PART_LANE_BYTES, WORKERS, WHERE(lane_bytes), .stride = LANE_BYTES,
+		.entries = LANES_PER_WORKER, .guard_part = PART_LANES, .guard_field = 3 /* key */},
 };
 
 static_assert(ARRAY_COUNT(part_rows) <= LAYOUT_PARTS_MAX, "grow LAYOUT_PARTS_MAX");

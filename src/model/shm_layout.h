@@ -39,6 +39,8 @@ enum shm_part {
 	PART_CHUNK_BYTES = 18,
 	PART_CONFIG_TEXT = 19,
 	PART_LISTEN_RECORDS = 20,
+	PART_LANES = 21, /* journals, one for each lane */
+	PART_LANE_BYTES = 22,
 };
 
 /* The number of each field that only the alternate arrangement has (alternate.h). */

@@ -56,6 +56,8 @@ static void the_parts_lie_behind_one_another(void **state)
 		{shm_chunk_bytes(shm, WORKERS - 1, CHUNKS_PER_WORKER - 1), CHUNK_BYTES},
 		{shm->config_text, sizeof *shm->config_text},
 		{shm->listen_records, sizeof *shm->listen_records * LISTEN_SOCKETS_MAX * WORKERS},
+		{shm->lanes, sizeof *shm->lanes * LANES_PER_WORKER * WORKERS},
+		{shm->lane_bytes, (size_t)LANE_BYTES * LANES_PER_WORKER * WORKERS},
 	};
 	const uint8_t *before = (const uint8_t *)shm->header;
 

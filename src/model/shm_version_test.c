@@ -98,6 +98,9 @@ static void make_records_valid(struct shm *shm)
 	/* The buffer of worker 0 holds bytes that count, that of worker 1 does not. */
 	atomic_store(&shm->journals[0].key, journal_key(3, SIDE_BACKEND));
 	atomic_store(&shm->journals[1].key, 0);
+	for (uint32_t i = 0; i < WORKERS * LANES_PER_WORKER; i++) {
+		atomic_store(&shm->lanes[i].key, i % 2 == 0 ? journal_key(i, SIDE_CLIENT) : 0);
+	}
 	for (uint32_t i = 0; i < WORKERS * CHUNKS_PER_WORKER; i++) {
 		atomic_store(&shm->chunks[i].length, i % 2 == 0 ? CHUNK_BYTES : 0);
 	}
@@ -194,6 +197,8 @@ static void what_comes_back_is_what_was_given(void **state)
 	assert_memory_equal(
 		original.receive_buffers, returned.receive_buffers, RECEIVE_BUFFER_BYTES);
 	assert_int_equal(returned.receive_buffers[RECEIVE_BUFFER_BYTES], 0);
+	assert_memory_equal(original.lane_bytes, returned.lane_bytes, LANE_BYTES);
+	assert_int_equal(returned.lane_bytes[LANE_BYTES], 0);
 	for (uint32_t worker = 0; worker < WORKERS; worker++) {
 		const uint8_t *chunk = shm_chunk_bytes(&original, worker, 0);
 

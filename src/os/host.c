@@ -12,6 +12,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "os/batch.h"
 #include "os/steering.h"
 #include "os/thread.h"
 
@@ -161,6 +162,15 @@ static int try_bpf(void)
 	return 0;
 }
 
+static int try_uring(void)
+{
+	struct batch *batch = NULL;
+	const int r = batch_create(&batch);
+
+	batch_free(batch);
+	return -r;
+}
+
 static int try_thread_address(void)
 {
 	void *address = NULL;
@@ -179,6 +189,7 @@ static void read_process(struct host *host)
 	host->descriptors = hard_limit(RLIMIT_NOFILE);
 	host->core_bytes = hard_limit(RLIMIT_CORE);
 	host->bpf_error = try_bpf();
+	host->uring_error = try_uring();
 	host->thread_error = try_thread_address();
 	host->cpus = thread_cpu_count();
 }

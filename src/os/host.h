@@ -22,6 +22,7 @@ struct host {
 	int64_t descriptors; /* hard limit; INT64_MAX: none */
 	int64_t core_bytes;  /* likewise */
 	int bpf_error;       /* errno of the attempt to use BPF; 0: permitted */
+	int uring_error;     /* errno of the attempt to use io_uring; 0: permitted */
 	int thread_error;    /* errno of PR_GET_TID_ADDRESS; 0: there */
 	uint32_t cpus;
 	char program[HOST_PATH_MAX]; /* this binary; "" when it cannot be told */

@@ -219,6 +219,16 @@ static bool flip_journal(struct target *target)
 	return true;
 }
 
+static bool flip_lane(struct target *target)
+{
+	const struct place place = {.worker = rng_below(&target->rng, target->shm.workers)};
+	const uint32_t lane = rng_below(&target->rng, LANES_PER_WORKER);
+
+	flip(target, &target->shm.lanes[place.worker * LANES_PER_WORKER + lane], 24);
+	tell("flip_lane", &place, NULL);
+	return true;
+}
+
 /* A session that has bytes in a chunk, or in a pipe; `number` of it. */
 static bool pick_holder(struct target *target, bool chunk, struct place *ret, uint32_t *ret_number)
 {
@@ -315,6 +325,7 @@ static const struct deed {
 	{"swap_records", swap_records},
 	{"swap_holders", swap_holders},
 	{"flip_journal", flip_journal},
+	{"flip_lane", flip_lane},
 	{"flip_chunk", flip_chunk},
 	{"flip_pipe", flip_pipe},
 	{"swap_pipes", swap_pipes},

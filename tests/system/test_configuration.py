@@ -41,6 +41,7 @@ workers = 2
 max_sessions = 100
 supervise = true
 watchdog = "30s"
+io_uring = false
 [balancer]
 algorithm = "random"
 retries = 10
