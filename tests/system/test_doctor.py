@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from harness import forbid, proc
 from harness.loble import environment
 from harness.wait import DEADLINE
 
@@ -50,6 +51,27 @@ def test_what_it_may_not_is_a_warning(binary):
     assert found["steering"]["status"] == "warn"
     assert "setcap cap_bpf" in found["steering"]["mend"]
     assert str(binary) in found["steering"]["mend"]
+
+
+def test_without_io_uring_it_says_so_and_serves(bench, binary):
+    wrapper = forbid.wrapper(forbid.IO_URING_SETUP)
+    found = checks(doctor(binary, "--json", wrapper=wrapper))
+    assert found["io_uring"]["status"] == "warn"
+    assert "kernel.io_uring_disabled=0" in found["io_uring"]["mend"]
+
+    loble = bench.loble(bench.greeter("here"), options={"wrapper": wrapper},
+                        server={"workers": 2})
+    assert [loble.ask().data for _ in range(10)] == [b"here"] * 10
+    loble.wait_event("io_uring_off")
+    assert len(loble.events("io_uring_off")) == 1  # whatever the number of workers
+
+
+def test_io_uring_can_be_left_off(bench):
+    loble = bench.loble(bench.greeter("here"), server={"io_uring": False})
+    assert loble.ask().data == b"here"
+    assert not loble.events("io_uring_off")
+    for process in proc.tree(loble.pid):
+        assert not any("io_uring" in target for target in proc.descriptors(process).values())
 
 
 def test_it_takes_no_operand(binary):
