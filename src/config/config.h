@@ -79,6 +79,7 @@ struct config_pool {
 	uint32_t when_all_unhealthy; /* enum config_when_all_unhealthy */
 	uint32_t on_unhealthy;       /* enum config_on_unhealthy */
 	uint32_t proxy_protocol;     /* enum config_proxy_protocol */
+	uint64_t max_buffered;       /* bytes, towards backends; 0: as the listener has it */
 	uint64_t connect_ms;
 	uint64_t connect_total_ms;
 	uint64_t backend_drain_ms; /* or DURATION_OFF */

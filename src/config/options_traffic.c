@@ -172,6 +172,17 @@ const struct field pool_fields[] = {
 		.doc = "Send a PROXY protocol header of this version to the backends.",
 	},
 	{
+		.key = "max_buffered",
+		.type = FIELD_SIZE,
+		.reload = RELOAD_LIVE,
+		MEMBER(struct config_pool, max_buffered),
+		.max = BUFFERED_MAX,
+		.fallback = 0,
+		.fallback_doc = "that of the listener",
+		.doc = "Bytes that the kernel may hold for each socket to a backend, in each "
+		       "direction. 0 is the value of the listener.",
+	},
+	{
 		.key = "connect",
 		.type = FIELD_DURATION,
 		.reload = RELOAD_LIVE,

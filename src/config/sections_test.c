@@ -141,17 +141,17 @@ static void the_promised_options_are_there(void **state)
 		"listener.freebind", "listener.mode", "listener.idle", "listener.half_close",
 		"listeners.address", "balancer.algorithm", "balancer.retries",
 		"balancer.when_all_unhealthy", "balancer.on_unhealthy", "balancer.proxy_protocol",
-		"balancer.connect", "balancer.connect_total", "balancer.backend_drain",
-		"pools.NAME.algorithm", "backends.address", "backends.name", "backends.weight",
-		"backends.max_connections", "pools.NAME.backends.weight", "timeouts.connect",
-		"timeouts.connect_total", "timeouts.backend_drain", "timeouts.idle",
-		"timeouts.half_close", "timeouts.drain", "timeouts.lame_duck",
-		"health.failure_threshold", "health.success_threshold", "health.probe_interval",
-		"health.probe_timeout", "health.flap_window", "health.hold_down_max",
-		"health.max_ejected", "pools.NAME.health.max_ejected", "tcp.keepalive",
-		"metrics.enabled", "metrics.address", "admin.socket", "logging.level",
-		"logging.format", "logging.file", "access_log.enabled", "access_log.file",
-		"access_log.sample"};
+		"balancer.max_buffered", "pools.NAME.max_buffered", "balancer.connect",
+		"balancer.connect_total", "balancer.backend_drain", "pools.NAME.algorithm",
+		"backends.address", "backends.name", "backends.weight", "backends.max_connections",
+		"pools.NAME.backends.weight", "timeouts.connect", "timeouts.connect_total",
+		"timeouts.backend_drain", "timeouts.idle", "timeouts.half_close", "timeouts.drain",
+		"timeouts.lame_duck", "health.failure_threshold", "health.success_threshold",
+		"health.probe_interval", "health.probe_timeout", "health.flap_window",
+		"health.hold_down_max", "health.max_ejected", "pools.NAME.health.max_ejected",
+		"tcp.keepalive", "metrics.enabled", "metrics.address", "admin.socket",
+		"logging.level", "logging.format", "logging.file", "access_log.enabled",
+		"access_log.file", "access_log.sample"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_COUNT(paths); i++) {

@@ -115,6 +115,7 @@ static const struct snapshot_pool *build_pool(const struct builder_pool *input, 
 		.retries = config->retries,
 		.on_unhealthy = on_unhealthy_of[config->on_unhealthy],
 		.proxy_protocol = proxy_protocol_of[config->proxy_protocol],
+		.max_buffered = config->max_buffered,
 		.connect_ns = config->connect_ms * NS_PER_MS,
 		.connect_total_ns = config->connect_total_ms * NS_PER_MS,
 		.fallback = pool_health_failed(input->health),
@@ -272,10 +273,10 @@ static bool same_pool(const struct snapshot_pool *a, const struct snapshot_pool 
 	}
 	if (a->id != b->id || a->algorithm != b->algorithm || a->retries != b->retries ||
 		a->on_unhealthy != b->on_unhealthy || a->proxy_protocol != b->proxy_protocol ||
-		a->connect_ns != b->connect_ns || a->connect_total_ns != b->connect_total_ns ||
-		a->fallback != b->fallback || a->limited != b->limited ||
-		a->leaving != b->leaving || a->backend_count != b->backend_count ||
-		strcmp(a->name, b->name) != 0) {
+		a->max_buffered != b->max_buffered || a->connect_ns != b->connect_ns ||
+		a->connect_total_ns != b->connect_total_ns || a->fallback != b->fallback ||
+		a->limited != b->limited || a->leaving != b->leaving ||
+		a->backend_count != b->backend_count || strcmp(a->name, b->name) != 0) {
 		return false;
 	}
 	for (uint32_t i = 0; i < a->backend_count; i++) {

@@ -19,6 +19,7 @@ static const char text[] = "[[listeners]]\n"
 			   "retries = 5\n"
 			   "on_unhealthy = \"close\"\n"
 			   "proxy_protocol = \"v1\"\n"
+			   "max_buffered = \"96KiB\"\n"
 			   "connect = \"250ms\"\n"
 			   "connect_total = \"4s\"\n"
 			   "[pools.two.health]\n"
@@ -79,6 +80,7 @@ static void all_that_the_data_plane_needs_is_there(void **state)
 	assert_int_equal(pool->retries, 5);
 	assert_int_equal(pool->on_unhealthy, ON_UNHEALTHY_CLOSE);
 	assert_int_equal(pool->proxy_protocol, PROXY_PROTOCOL_V1);
+	assert_int_equal(pool->max_buffered, 96 << 10);
 	assert_int_equal(pool->connect_ns, 250000000);
 	assert_int_equal(pool->connect_total_ns, 4000000000);
 	assert_true(pool->limited);
@@ -210,7 +212,8 @@ static void every_field_counts(void **state)
 	first = registry_build(&fixture.registry, 1);
 	uint32_t *const words[] = {&pool->retries, &pool->on_unhealthy, &pool->proxy_protocol,
 		&pool->backends[1].max_connections, &listener->max_connections, none};
-	uint64_t *const times[] = {&pool->connect_ms, &pool->connect_total_ms};
+	uint64_t *const numbers[] = {&pool->connect_ms, &pool->connect_total_ms,
+		&pool->max_buffered, &listener->max_buffered};
 
 	for (size_t i = 0; words[i] != NULL; i++) {
 		struct snapshot *second;
@@ -221,13 +224,13 @@ static void every_field_counts(void **state)
 		*words[i] ^= 1;
 		snapshot_free(second);
 	}
-	for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
 		struct snapshot *second;
 
-		*times[i] += 1;
+		*numbers[i] += 1;
 		second = registry_build(&fixture.registry, 2);
 		assert_false(builder_same(first, second));
-		*times[i] -= 1;
+		*numbers[i] -= 1;
 		snapshot_free(second);
 	}
 	snapshot_free(first);

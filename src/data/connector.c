@@ -204,6 +204,18 @@ static const struct snapshot_backend *pick_backend(
 	return chosen == BALANCE_NONE ? NULL : &pool->backends[chosen];
 }
 
+static uint64_t max_buffered_of(const struct worker *worker, const struct session_record *record,
+	const struct snapshot_pool *pool)
+{
+	const struct snapshot_listener *listener =
+		snapshot_listener(worker_snapshot(worker), record->listener);
+
+	if (pool->max_buffered != 0) {
+		return pool->max_buffered;
+	}
+	return listener == NULL ? 0 : listener->max_buffered;
+}
+
 /* Starts one connect. */
 static void connect_to(struct worker *worker, uint32_t index, const struct snapshot_pool *pool,
 	const struct snapshot_backend *backend)
@@ -211,9 +223,6 @@ static void connect_to(struct worker *worker, uint32_t index, const struct snaps
 	struct session_record *record = &worker->records[index];
 	struct session *session = &worker->sessions[index];
 	struct attempt *attempt = attempt_of(worker, index);
-	const struct snapshot_listener *listener =
-		snapshot_listener(worker_snapshot(worker), record->listener);
-	const uint64_t max_buffered = listener == NULL ? 0 : listener->max_buffered;
 	uint64_t deadline_ns;
 	int fd;
 	int r;
@@ -224,7 +233,7 @@ static void connect_to(struct worker *worker, uint32_t index, const struct snaps
 	}
 	attempt->started_ns = worker->now_ns;
 
-	r = socket_connect(&backend->address, max_buffered, &fd);
+	r = socket_connect(&backend->address, max_buffered_of(worker, record, pool), &fd);
 	if (r < 0) {
 		on_failure(worker, index, -r);
 		return;

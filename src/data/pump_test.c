@@ -114,6 +114,30 @@ static void after_a_proxy_header_the_next_segment_is_the_second(void **state)
 	rig_stop(&rig);
 }
 
+/* The pool's word counts for its backends; without one the listener's does. */
+static void what_the_kernel_holds_is_bounded(void **state)
+{
+	static const struct {
+		uint64_t listener;
+		uint64_t pool;
+		int bytes;
+	} cases[] = {{0, 128 << 10, 128 << 10}, {256 << 10, 128 << 10, 128 << 10},
+		{128 << 10, 256 << 10, 256 << 10}, {256 << 10, 0, 256 << 10}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		const struct rig_options options = {.backend_count = 1,
+			.listener_buffered = cases[i].listener,
+			.pool_buffered = cases[i].pool};
+		struct line line;
+
+		line_open(&line, &options);
+		assert_int_equal(option_of(&line.rig, SOL_SOCKET, SO_RCVBUF), cases[i].bytes);
+		assert_int_equal(option_of(&line.rig, SOL_SOCKET, SO_SNDBUF), cases[i].bytes);
+		line_close(&line);
+	}
+}
+
 static void a_session_of_a_second_is_kept_alive(void **state)
 {
 	struct line line;
@@ -345,6 +369,7 @@ int main(void)
 		cmocka_unit_test(small_writes_to_a_backend_are_not_delayed),
 		cmocka_unit_test(only_the_first_small_segment_goes_without_the_option),
 		cmocka_unit_test(after_a_proxy_header_the_next_segment_is_the_second),
+		cmocka_unit_test(what_the_kernel_holds_is_bounded),
 		cmocka_unit_test(a_session_of_a_second_is_kept_alive),
 		cmocka_unit_test(so_is_one_that_was_continued),
 		cmocka_unit_test(bulk_that_never_fills_a_read_is_spliced),

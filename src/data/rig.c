@@ -100,12 +100,14 @@ void rig_publish(struct rig *rig, uint32_t count)
 	*listener = (struct snapshot_listener){
 		.name = "test",
 		.max_connections = rig->options.max_connections,
+		.max_buffered = rig->options.listener_buffered,
 	};
 	*pool = (struct snapshot_pool){
 		.name = "test",
 		.algorithm = balance_find("round_robin"),
 		.retries = rig->options.retries,
 		.proxy_protocol = rig->options.proxy_protocol,
+		.max_buffered = rig->options.pool_buffered,
 		.connect_ns = 3 * S_NS,
 		.connect_total_ns = rig->options.connect_total_ns == 0
 			? 10 * S_NS

@@ -27,6 +27,9 @@ struct rig_options {
 	uint32_t backend_limit;    /* max_connections of each backend */
 	uint64_t connect_total_ns; /* 0: 10 s */
 	enum proxy_protocol proxy_protocol;
+	uint64_t
+		listener_buffered; /* max_buffered of the listener, which only backends feel here */
+	uint64_t pool_buffered;
 	bool local_backend; /* UNIX sockets towards the backends */
 	bool local_client;  /* and from the clients */
 	uint32_t max_sessions;

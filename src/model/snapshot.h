@@ -46,6 +46,7 @@ struct snapshot_pool {
 	uint32_t retries;
 	enum on_unhealthy on_unhealthy;
 	enum proxy_protocol proxy_protocol;
+	uint64_t max_buffered; /* of sockets to backends, in bytes; 0: as the listener has it */
 	uint64_t connect_ns;
 	uint64_t connect_total_ns;
 	bool fallback;          /* none is healthy: these are all that may be tried at all */

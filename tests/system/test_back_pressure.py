@@ -50,8 +50,10 @@ def test_memory_of_stalled_sessions_is_bounded_per_direction(bench):
     assert grown <= count * (USER_PER_DIRECTION + 1024) + (256 << 10), grown / count
 
 
-def test_max_buffered_bounds_what_a_stalled_session_takes_from_its_client(bench):
-    line = bench.line(receive_buffer=1 << 16, listener={"max_buffered": "128KiB"})
+@pytest.mark.parametrize("pool", [None, "64KiB"])
+def test_max_buffered_bounds_what_a_stalled_session_takes_from_its_client(bench, pool):
+    tables = {} if pool is None else {"balancer": {"max_buffered": pool}}
+    line = bench.line(receive_buffer=1 << 16, listener={"max_buffered": "128KiB"}, **tables)
     client, backend = line.open(send_buffer=1 << 16)
     sent = client.stuff()
     # The kernel doubles each of the four buffers, and Loble may hold one chunk or a pipe.

@@ -48,6 +48,7 @@ retries = 10
 when_all_unhealthy = "refuse"
 on_unhealthy = "close"
 proxy_protocol = "v2"
+max_buffered = "64KiB"
 connect = "1ms"
 connect_total = "365d"
 backend_drain = "off"
