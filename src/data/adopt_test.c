@@ -395,6 +395,32 @@ static void what_came_before_a_reset_is_delivered(void **state)
 	line_close(&line);
 }
 
+/* The backend has answered and gone while the client still sends: the answer is not cut short. */
+static void an_early_answer_is_not_reset(void **state)
+{
+	struct line line;
+	char text[8];
+
+	(void)state;
+	line_open(&line, &plain);
+	rig_write(line.backend, "answer", 6);
+	(void)close(line.backend);
+	line.backend = -1;
+	for (int i = 0; i < RIG_WAIT_MS && (record_of(&line)->flags & RECORD_LINGERING) == 0; i++) {
+		rig_write(line.client, "x", 1);
+		(void)usleep(1000);
+	}
+	assert_true((record_of(&line)->flags & RECORD_GONE_BACKEND) != 0);
+	rig_die(&line.rig);
+	rig_succeed(&line.rig);
+	rig_wait_counter(&line.rig.shm.worker_states[0].continued[CONTINUED_ENDING], 1);
+	rig_write(line.client, "more", 4);
+	rig_read(line.client, text, 6);
+	assert_memory_equal(text, "answer", 6);
+	rig_expect_end(line.client);
+	line_close(&line);
+}
+
 static void a_session_that_kills_is_not_adopted_again(void **state)
 {
 	struct line line;
@@ -458,6 +484,7 @@ int main(void)
 		cmocka_unit_test(bytes_that_nobody_holds_reset_the_session),
 		cmocka_unit_test(a_reset_that_was_read_stays_one),
 		cmocka_unit_test(what_came_before_a_reset_is_delivered),
+		cmocka_unit_test(an_early_answer_is_not_reset),
 		cmocka_unit_test(a_session_that_kills_is_not_adopted_again),
 		cmocka_unit_test(counters_are_made_right),
 	};

@@ -67,13 +67,18 @@ static void start_reset(struct worker *worker, uint32_t index, enum side victim)
 	session_end_step(worker, index);
 }
 
-/* `side` has been told the end; what it still sends is thrown away until it has ended too. */
+/* All was said: what still comes is thrown away until both sides have ended. */
+static void note_linger(struct worker *worker, uint32_t index)
+{
+	note_blame(worker, index);
+	session_record_set(&worker->records[index], RECORD_LINGERING);
+}
+
 static void start_linger(struct worker *worker, uint32_t index)
 {
 	struct session *session = &worker->sessions[index];
 
-	note_blame(worker, index);
-	session_record_set(&worker->records[index], RECORD_LINGERING);
+	note_linger(worker, index);
 	session->phase = SESSION_LINGERING;
 	session->active_ns = worker->now_ns;
 	session->limit_ns = worker->now_ns + LINGER_TOTAL_NS;
@@ -149,6 +154,8 @@ bool session_end_check(struct worker *worker, uint32_t index, bool first)
 		/* `from` takes no more of what `to` sends. */
 		if (ended(session, from, DIRECTION_ENDED)) {
 			session_blame(session, blamed(from), CLOSE_END);
+			/* First: a session that lacks a side and does not say why is damaged. */
+			note_linger(worker, index);
 			close_side(worker, index, from);
 			start_linger(worker, index);
 			return true;
