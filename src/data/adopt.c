@@ -251,6 +251,9 @@ int adopt_begin(struct worker *worker)
 	inherit_pipes(worker);
 	settle_counters(worker, census);
 	worker->inherited = worker->used;
+	worker->inherited_limit = worker->used;
+	worker->inherited_next = adopt_first(
+		counter_get(&worker->setup.shm->header->process.worker_restarts), worker->used);
 	free(census);
 	return 0;
 }
@@ -391,14 +394,28 @@ void adopt_start(struct worker *worker)
 	worker->setup.orphan_count = 0;
 }
 
+/*
+ * The multiples of the golden ratio, less their whole parts: each falls into the largest gap that
+ * those before it have left (Knuth, The Art of Computer Programming, vol. 3, section 6.4).
+ */
+uint32_t adopt_first(uint64_t restarts, uint32_t count)
+{
+	const uint32_t fraction = (uint32_t)restarts * 2654435769U; /* of 2^32 */
+
+	return (uint32_t)((uint64_t)fraction * count >> 32);
+}
+
 void adopt_some(struct worker *worker)
 {
 	uint32_t count = 0;
 
 	while (worker->inherited > 0 && count < SESSIONS_PER_TURN) {
+		const uint32_t index = worker->inherited_next;
+
 		worker->inherited--;
-		if (worker->sessions[worker->inherited].phase == SESSION_INHERITED) {
-			adopt_session(worker, worker->inherited);
+		worker->inherited_next = index == 0 ? worker->inherited_limit - 1 : index - 1;
+		if (worker->sessions[index].phase == SESSION_INHERITED) {
+			adopt_session(worker, index);
 			count++;
 		}
 	}

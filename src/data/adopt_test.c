@@ -427,6 +427,33 @@ static void an_early_answer_is_not_reset(void **state)
 	line_close(&line);
 }
 
+/* Where each process lives long enough for a tenth of the sessions, twenty of them reach all. */
+static void frequent_deaths_leave_nobody_waiting(void **state)
+{
+	enum { COUNT = 5000, LIVES = 20, SHARE = COUNT / 10 };
+
+	(void)state;
+	for (uint64_t begin = 0; begin < 1000; begin++) {
+		bool seen[COUNT] = {false};
+		uint32_t missed = COUNT;
+
+		for (uint64_t life = begin; life < begin + LIVES; life++) {
+			const uint32_t first = adopt_first(life, COUNT);
+
+			assert_true(first < COUNT);
+			for (uint32_t i = 0; i < SHARE; i++) {
+				const uint32_t index = (first + COUNT - i) % COUNT;
+
+				missed -= seen[index] ? 0 : 1;
+				seen[index] = true;
+			}
+		}
+		assert_int_equal(missed, 0);
+	}
+	assert_int_equal(adopt_first(7, 0), 0);
+	assert_int_equal(adopt_first(7, 1), 0);
+}
+
 static void a_session_that_kills_is_not_adopted_again(void **state)
 {
 	struct line line;
@@ -491,6 +518,7 @@ int main(void)
 		cmocka_unit_test(a_reset_that_was_read_stays_one),
 		cmocka_unit_test(what_came_before_a_reset_is_delivered),
 		cmocka_unit_test(an_early_answer_is_not_reset),
+		cmocka_unit_test(frequent_deaths_leave_nobody_waiting),
 		cmocka_unit_test(a_session_that_kills_is_not_adopted_again),
 		cmocka_unit_test(counters_are_made_right),
 	};

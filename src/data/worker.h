@@ -106,8 +106,10 @@ struct worker {
 	uint64_t spare_since_ns;  /* when a spare pipe was last given or taken */
 	uint32_t bulk_pipe_count; /* lent to directions between TCP sockets */
 
-	uint32_t inherited;     /* sessions below this index may still have to be proven */
-	struct orphan *orphans; /* owned; until the thread has begun */
+	uint32_t inherited;       /* how many sessions may still have to be proven */
+	uint32_t inherited_next;  /* index of the next one; then downwards, and around */
+	uint32_t inherited_limit; /* indexes of inherited sessions lie below */
+	struct orphan *orphans;   /* owned; until the thread has begun */
 
 	uint64_t resume_accept_ns; /* 0: accepting; else when to try again */
 	uint32_t refusing_count;   /* listening sockets that are being emptied */
