@@ -108,8 +108,7 @@ static void finish(struct control *control, enum reload_outcome outcome, const c
 	}
 }
 
-/* One line of the log for each, so that an operator finds the file, the line and the column. */
-static void log_problems(const char *lines)
+void reload_log_problems(const char *lines)
 {
 	for (uint32_t i = 0; lines != NULL && *lines != '\0' && i < LOGGED_PROBLEMS_MAX; i++) {
 		const size_t length = strcspn(lines, "\n");
@@ -131,7 +130,7 @@ static void accept_loaded(struct control *control)
 static void refuse(struct control *control, const char *text)
 {
 	if (strlen(text) >= EVENT_DETAIL_MAX) {
-		log_problems(text); /* all of it */
+		reload_log_problems(text); /* all of it */
 	}
 	record(control, EVENT_CONFIG_REFUSED, text);
 	finish(control, RELOAD_REFUSED, text);
@@ -143,7 +142,7 @@ static void refuse_problems(struct control *control)
 	const char *first = loaded->problem_lines != NULL ? loaded->problem_lines : "";
 	const char *all = loaded->problems != NULL ? loaded->problems : "out of memory";
 
-	log_problems(loaded->problem_lines);
+	reload_log_problems(loaded->problem_lines);
 	record(control, EVENT_CONFIG_REFUSED, *first != '\0' ? first : all);
 	finish(control, RELOAD_INVALID, all);
 }
@@ -265,7 +264,7 @@ static void step_loading(struct control *control, uint64_t now_ns)
 		refuse(control, text);
 		return;
 	}
-	log_problems(reload->loaded.problem_lines);
+	reload_log_problems(reload->loaded.problem_lines);
 	if (!difference_is_any(&reload->difference) && !lookup_is_needed(reload->loaded.config)) {
 		accept_loaded(control);
 		return;

@@ -77,6 +77,9 @@ struct control;
 int reload_init(struct reload *reload, struct control *control);
 void reload_done(struct reload *reload);
 
+/* One line of the log for each, so that an operator finds the file, the line and the column. */
+void reload_log_problems(const char *lines);
+
 /* Begins one, or has it begin after the one that runs. */
 void reload_request(struct control *control, enum event_cause cause);
 

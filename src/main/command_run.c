@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "config/config.h"
@@ -24,25 +25,25 @@ static bool has_arguments(const struct options *options)
 	return options->listen != NULL;
 }
 
-/* What is to be run, or NULL with everything said and *ret_code set. */
-static struct config *load(const struct options *options, int *ret_code)
+static int run(const struct config *config, const char *path, const char *warnings)
 {
-	if (!has_arguments(options)) {
-		return load_file(load_path(options->config_path), MESSAGE_TEXT, ret_code);
-	}
-	return load_arguments(options, ret_code);
+	const struct lifecycle alone = {.config = config, .path = path, .warnings = warnings};
+
+	return config->server.supervise ? supervisor_run(config, path, warnings)
+					: lifecycle_run(&alone);
 }
 
-static int run(const struct config *config, const char *path)
+/* The warnings go to standard error here: there is no log. */
+static void print_config(const struct config *config, const char *warnings)
 {
-	const struct lifecycle alone = {.config = config, .path = path};
-
-	return config->server.supervise ? supervisor_run(config, path) : lifecycle_run(&alone);
+	(void)fputs(warnings != NULL ? warnings : "", stderr);
+	config_print(config, stdout);
 }
 
 int command_run(const struct options *options)
 {
 	struct config *config;
+	char *warnings = NULL;
 	int code = EXIT_CODE_USAGE;
 
 	switch (takeover_get()->role) {
@@ -60,16 +61,18 @@ int command_run(const struct options *options)
 		return usage(
 			"there is no configuration: give -config FILE, or --listen and --backend");
 	}
-	config = load(options, &code);
+	config = load_to_run(options, &warnings, &code);
 	if (config == NULL) {
 		return code;
 	}
 	if (options->print_config) {
-		config_print(config, stdout);
+		print_config(config, warnings);
 		code = EXIT_CODE_DONE;
 	} else {
-		code = run(config, has_arguments(options) ? NULL : load_path(options->config_path));
+		code = run(config, has_arguments(options) ? NULL : load_path(options->config_path),
+			warnings);
 	}
+	free(warnings);
 	config_free(config);
 	return code;
 }

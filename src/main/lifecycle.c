@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "control/control.h"
+#include "control/reload.h"
 #include "control/sockets.h"
 #include "data/claims.h"
 #include "main/admin_socket.h"
@@ -302,6 +303,7 @@ static void say_started(const struct process *process)
 	if (process->setup->inherit) {
 		return; /* control has told the story */
 	}
+	reload_log_problems(process->setup->warnings);
 	say_off("steering_off",
 		(int)atomic_load_explicit(
 			&process->shm.header->process.steering_error, memory_order_relaxed),

@@ -21,6 +21,7 @@ struct shm;
 struct lifecycle {
 	const struct config *config; /* borrowed: as it was read */
 	const char *path;            /* borrowed: of its file; NULL: there is none to reload */
+	const char *warnings;        /* borrowed: lines about it for the log; NULL: none */
 	struct shm *shm;             /* borrowed: the supervisor's; NULL: makes its own */
 	pid_t supervisor;            /* 0: none */
 	bool inherit;                /* goes on with what is in the shared memory */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "config/arguments.h"
 #include "config/config.h"
@@ -56,15 +57,41 @@ struct config *load_file(const char *path, enum message_format format, int *ret_
 	return config;
 }
 
-struct config *load_arguments(const struct options *options, int *ret_code)
+char *load_text_of(const struct diag *diag, void (*print)(const struct diag *, FILE *))
+{
+	char *text = NULL;
+	size_t length = 0;
+	FILE *file = open_memstream(&text, &length);
+
+	if (file == NULL) {
+		return NULL;
+	}
+	print(diag, file);
+	if (fclose(file) != 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+struct config *load_to_run(const struct options *options, char **ret_warnings, int *ret_code)
 {
 	struct diag *diag = diag_create();
-	struct config *config = config_from_arguments(
-		options->listen, options->backends, options->backend_count, diag);
+	struct config *config = options->listen == NULL
+		? config_load_file(load_path(options->config_path), diag)
+		: config_from_arguments(
+			  options->listen, options->backends, options->backend_count, diag);
 
-	*ret_code = report(diag, config, MESSAGE_TEXT);
+	if (config != NULL) {
+		*ret_code = EXIT_CODE_DONE;
+		*ret_warnings = load_text_of(diag, diag_print_lines);
+	} else {
+		*ret_code = report(diag, config, MESSAGE_TEXT);
+	}
 	/* What is wrong with an argument is wrong with the command line. */
-	*ret_code = *ret_code == EXIT_CODE_CONFIG ? EXIT_CODE_USAGE : *ret_code;
+	if (options->listen != NULL && *ret_code == EXIT_CODE_CONFIG) {
+		*ret_code = EXIT_CODE_USAGE;
+	}
 	diag_free(diag);
 	return config;
 }

@@ -5,9 +5,12 @@
  */
 #pragma once
 
+#include <stdio.h>
+
 #include "main/options.h"
 
 struct config;
+struct diag;
 
 #define LOAD_DEFAULT_PATH "/etc/loble/loble.toml"
 
@@ -20,5 +23,12 @@ const char *load_path(const char *given);
  */
 struct config *load_file(const char *path, enum message_format format, int *ret_code);
 
-/* The same for what the command line says. */
-struct config *load_arguments(const struct options *options, int *ret_code);
+/*
+ * What is to run: the file of the command line, or what its addresses stand for. The same, but
+ * warnings about what can be used are for the log: *ret_warnings is to be freed, one line each;
+ * NULL: there are none.
+ */
+struct config *load_to_run(const struct options *options, char **ret_warnings, int *ret_code);
+
+/* What is wrong, as text to be freed; NULL when there is no memory. */
+char *load_text_of(const struct diag *diag, void (*print)(const struct diag *, FILE *));

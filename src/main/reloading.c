@@ -7,24 +7,7 @@
 #include "config/diag.h"
 #include "config/print.h"
 #include "control/control.h"
-
-/* What one of the two has to say, as text to be freed; NULL when there is no memory. */
-static char *text_of(const struct diag *diag, void (*print)(const struct diag *, FILE *))
-{
-	char *text = NULL;
-	size_t length = 0;
-	FILE *file = open_memstream(&text, &length);
-
-	if (file == NULL) {
-		return NULL;
-	}
-	print(diag, file);
-	if (fclose(file) != 0) {
-		free(text);
-		return NULL;
-	}
-	return text;
-}
+#include "main/load.h"
 
 static char *print(const struct config *config, size_t *ret_length)
 {
@@ -47,8 +30,8 @@ void reloading_load(const char *path, struct control_loaded *ret_loaded)
 	struct diag *diag = diag_create();
 	struct control_loaded loaded = {.config = config_load_file(path, diag)};
 
-	loaded.problems = text_of(diag, diag_print);
-	loaded.problem_lines = text_of(diag, diag_print_lines);
+	loaded.problems = load_text_of(diag, diag_print);
+	loaded.problem_lines = load_text_of(diag, diag_print_lines);
 	if (loaded.config != NULL) {
 		loaded.text = print(loaded.config, &loaded.text_length);
 		if (loaded.text == NULL) {

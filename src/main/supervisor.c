@@ -91,6 +91,7 @@ static int serve(struct supervisor *supervisor)
 	struct lifecycle setup = {
 		.config = supervisor->config,
 		.path = supervisor->path,
+		.warnings = supervisor->warnings,
 		.shm = &supervisor->shm,
 		.supervisor = supervisor->self,
 		.inherit = supervisor->served,
@@ -430,11 +431,12 @@ static int oversee(struct supervisor *supervisor)
 	return code;
 }
 
-int supervisor_run(const struct config *config, const char *path)
+int supervisor_run(const struct config *config, const char *path, const char *warnings)
 {
 	struct supervisor supervisor = {
 		.config = config,
 		.path = path,
+		.warnings = warnings,
 		.self = getpid(),
 		.watchdog_ns = config->server.watchdog_ms * MS_NS,
 		.notify_ns = notify_interval_ns(),

@@ -13,9 +13,9 @@ struct config;
 
 /*
  * Runs the balancer in a worker process of its own until it is told to stop. Returns an enum
- * exit_code, in both processes. `config` is borrowed.
+ * exit_code, in both processes. All is borrowed; for `warnings` see lifecycle.h.
  */
-int supervisor_run(const struct config *config, const char *path);
+int supervisor_run(const struct config *config, const char *path, const char *warnings);
 
 /* The same in an image that takes over from another one: see takeover.h. */
 int supervisor_resume(const char *path);

@@ -24,6 +24,7 @@ enum { STORY_MAX = TAKEOVER_REASON_MAX };
 struct supervisor {
 	const struct config *config; /* borrowed: as it was read; NULL after an upgrade */
 	const char *path;            /* borrowed: of its file; NULL: none */
+	const char *warnings;        /* borrowed: about it; NULL after an upgrade */
 	struct shm shm;
 	pid_t self;
 	pid_t worker;

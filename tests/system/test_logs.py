@@ -142,6 +142,18 @@ def test_json_is_the_format_when_nobody_watches(bench):
         assert {"time", "level", "event"} <= json.loads(line).keys()
 
 
+def test_a_warning_about_the_configuration_is_one_event_like_any_other(bench):
+    resting = {"address": str(bench.service(echo).address), "weight": 0}
+    loble = bench.loble(resting, options={"ready": "/healthz"})
+    found = loble.wait_event("config_problem")
+    assert found["level"] == "warn" and "weight 0" in found["message"], found
+    assert f"{loble.file}:" in found["message"]
+    os.kill(loble.worker, signal.SIGKILL)
+    loble.wait_event("worker_restarted")
+    loble.stop()
+    assert len(loble.events("config_problem")) == 1
+
+
 def test_text_is_one_line_of_key_value_per_event(bench):
     greeter = bench.greeter("x")
     loble = bench.loble(greeter, logging={"format": "text"}, access_log={"enabled": True})
