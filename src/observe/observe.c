@@ -47,7 +47,7 @@ struct observe {
 	pthread_t thread;
 	int epoll_fd;
 	int wake_fd;         /* eventfd: the thread is to look around, or to end */
-	bool access_enabled; /* the thread's: as the last snapshot said */
+	bool access_enabled; /* the thread's: unless a snapshot says that there is no access log */
 	_Atomic bool leaving;
 };
 
@@ -91,7 +91,7 @@ static void look_at_snapshot(struct observe *observe)
 	eventfd_t count;
 
 	(void)eventfd_read(observe->wake_fd, &count);
-	observe->access_enabled = snapshot != NULL && snapshot->access_enabled;
+	observe->access_enabled = snapshot == NULL || snapshot->access_enabled;
 }
 
 /* The old address has served until now; connections to it end here. */
@@ -263,6 +263,7 @@ int observe_start(
 		.rings = setup->access_rings,
 		.writer = setup->access_writer,
 	};
+	observe->access_enabled = true; /* looks at the first snapshot soon, asked or not */
 	observe->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	observe->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (observe->wake_fd < 0 || observe->epoll_fd < 0 || watch(observe, observe->wake_fd) < 0) {

@@ -17,7 +17,7 @@ from harness.backends import echo
 from harness.loble import environment
 from harness.net import END
 from harness.paths import UNIX_LISTENER
-from harness.wait import until
+from harness.wait import SLOWNESS, until
 
 FIELDS = {"time", "level", "event", "listener", "pool", "backend", "client", "tries", "connect_ms",
           "received_bytes", "sent_bytes", "duration_ms", "closed_by", "reason"}
@@ -112,6 +112,20 @@ def test_the_access_log_has_a_file_of_its_own(bench, directory):
     for line in file.read_text().splitlines():
         assert FIELDS <= json.loads(line).keys()
     assert not loble.events("session")
+
+
+def test_the_access_log_needs_nobody_who_asks_for_metrics(bench):
+    address = net.free_tcp4()
+    loble = bench.raw({"listener": {"address": str(address)}, "access_log": {"enabled": True},
+                       "backends": [{"address": str(bench.service(echo).address)}]}, ready=None)
+    loble.wait_event("listener_opened")
+    assert net.exchange(address, b"x") == (b"x", END)
+    loble.wait_event("session", deadline=5 * SLOWNESS)
+    os.kill(loble.worker, signal.SIGKILL)
+    loble.wait_event("worker_restarted")
+    assert net.exchange(address, b"x") == (b"x", END)
+    loble.wait_event("session", count=2, deadline=5 * SLOWNESS)
+    loble.stop()
 
 
 def test_sigusr1_opens_the_files_anew_and_no_line_is_lost(bench, directory):
