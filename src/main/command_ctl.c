@@ -15,7 +15,7 @@
 #include "main/exit_code.h"
 #include "main/options.h"
 
-enum { TARGET_MAX = 2048 };
+enum { TARGET_MAX = 2048, AFTER_MAX = 256 };
 
 /* An option that becomes a parameter of the request. */
 struct parameter {
@@ -40,16 +40,29 @@ static int usage(const char *before, const char *text, const char *after)
 	return EXIT_CODE_USAGE;
 }
 
+/* No command is near, so all are named. */
+static void list_commands(char text[static AFTER_MAX])
+{
+	size_t length = (size_t)snprintf(text, AFTER_MAX, "'; there are");
+
+	for (size_t i = 0; i < ctl_row_count && length < AFTER_MAX; i++) {
+		length += (size_t)snprintf(text + length, AFTER_MAX - length, "%s %s",
+			i > 0 ? "," : "", ctl_table[i].name);
+	}
+}
+
 static int refuse_command(const char *word)
 {
 	struct suggest suggest = {.word = word, .length = strlen(word)};
-	char after[128] = "'";
+	char after[AFTER_MAX];
 
 	for (size_t i = 0; i < ctl_row_count; i++) {
 		suggest_consider(&suggest, ctl_table[i].name);
 	}
 	if (suggest.nearest != NULL) {
 		(void)snprintf(after, sizeof after, "'; did you mean 'ctl %s'?", suggest.nearest);
+	} else {
+		list_commands(after);
 	}
 	return usage("unknown command 'ctl ", word, after);
 }

@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/suggest.h"
+#include "main/ctl.h"
 
 /* Values that getopt_long() gives back for a row: above all letters. */
 enum { LONG_BASE = 256 };
@@ -77,6 +79,19 @@ static int refuse_option(enum command_id command, const char *word, struct error
 	return error_say(err, EINVAL, "unknown option '%.*s'", shown, word);
 }
 
+/* No command is near to it, so all are named. */
+static int refuse_far_command(const char *word, struct error *err)
+{
+	char names[128] = "";
+	size_t length = 0;
+
+	for (unsigned id = COMMAND_RUN + 1; id < COMMAND_COUNT && length < sizeof names; id++) {
+		length += (size_t)snprintf(names + length, sizeof names - length, "%s%s",
+			length > 0 ? ", " : "", command_table[id].name);
+	}
+	return error_say(err, EINVAL, "unknown command '%s'; there are %s", word, names);
+}
+
 static int refuse_command(const char *word, struct error *err)
 {
 	struct suggest suggest = {.word = word, .length = strlen(word)};
@@ -98,7 +113,7 @@ static int refuse_command(const char *word, struct error *err)
 		return error_say(err, EINVAL, "unknown command '%s'; did you mean '%s'?", word,
 			suggest.nearest);
 	}
-	return error_say(err, EINVAL, "unknown command '%s'", word);
+	return refuse_far_command(word, err);
 }
 
 /* Whether the word after this one is its value. */
@@ -163,7 +178,17 @@ static int normalize(enum command_id command, char **from, char **to, struct err
 static int take_operand(struct options *options, const char *word, struct error *err)
 {
 	const struct command_row *command = &command_table[options->command];
+	const enum command_id named = command_find(word);
 
+	if (options->command == COMMAND_CTL && options->operand != NULL &&
+		ctl_find(options->operand) == NULL) {
+		return 0; /* the mistake is the first word: command_ctl() says what it may mean */
+	}
+	if (options->command == COMMAND_RUN && named != COMMAND_RUN && named != COMMAND_COUNT) {
+		return error_say(err, EINVAL,
+			"the command '%s' comes first, as in 'loble %s'; options come after it",
+			word, word);
+	}
 	if (command->operand == NULL || options->operand != NULL) {
 		if (options->command == COMMAND_RUN && !options->check) {
 			return refuse_command(word, err);

@@ -194,72 +194,82 @@ static void help_belongs_to_the_command_before_it(void **state)
 	assert_true(options.version);
 }
 
+static const struct {
+	const char *line;
+	const char *text;
+} mistakes[] = {
+	{"--confg a", "unknown option '--confg'; did you mean '--config'?"},
+	{"--confg=a", "unknown option '--confg'; did you mean '--config'?"},
+	{"-confg a", "unknown option '-confg'; did you mean '--config'?"},
+	{"-confi=a", "unknown option '-confi'; did you mean '--config'?"},
+	{"-lisen :1", "unknown option '-lisen'; did you mean '--listen'?"},
+	{"--zzzzzz", "unknown option '--zzzzzz'"},
+	{"-x", "unknown option '-x'"},
+	{"chek", "unknown command 'chek'; did you mean 'check'?"},
+	{"dmeo", "unknown command 'dmeo'; did you mean 'demo'?"},
+	{"version", "unknown command 'version'; did you mean '--version'?"},
+	{"xyzzy",
+		"unknown command 'xyzzy'; there are check, init, config, ctl, demo, "
+		"doctor, help"},
+	{"''",
+		"unknown command ''; there are check, init, config, ctl, demo, doctor, "
+		"help"},
+	{"--format json check a.toml",
+		"the command 'check' comes first, as in 'loble check'; options come after "
+		"it"},
+	{"-c a.toml demo",
+		"the command 'demo' comes first, as in 'loble demo'; options come after "
+		"it"},
+	{"clt", "unknown command 'clt'; did you mean 'ctl'?"},
+	{"ctl status status", "unexpected argument 'status'"},
+	{"ctl sessions --limit 0", "option '--limit 0': a number from 1 is expected"},
+	{"ctl sessions --limit 1x", "option '--limit 1x': a number from 1 is expected"},
+	{"ctl sessions --pool a --pool b", "option '--pool b': it was given already"},
+	{"ctl --print-config", "option '--print-config' belongs to 'loble', not to 'ctl'"},
+	{"--json", "option '--json' belongs to 'loble ctl', not to 'loble'"},
+	{"a.toml", "unknown command 'a.toml'; to run with a file: --config FILE"},
+	{"-c a.toml b.toml", "unknown command 'b.toml'; to run with a file: --config FILE"},
+	{"demo --config a", "option '--config' belongs to 'loble', not to 'demo'"},
+	{"--keep", "option '--keep' belongs to 'loble demo', not to 'loble'"},
+	{"-c", "option '--config' needs a value: FILE"},
+	{"-config", "option '--config' needs a value: FILE"},
+	{"--backend", "option '--backend' needs a value: ADDRESS"},
+	{"-config=", "option '--config ': a file name is expected"},
+	{"demo --keep=yes", "option '--keep' takes no value"},
+	{"demo --seconds 7", "option '--seconds 7': a number from 8 to 3600 is expected"},
+	{"demo --seconds 3601", "option '--seconds 3601': a number from 8 to 3600 is expected"},
+	{"demo --seconds -9", "option '--seconds -9': a number from 8 to 3600 is expected"},
+	{"demo --seconds 9x", "option '--seconds 9x': a number from 8 to 3600 is expected"},
+	{"demo --seconds 99999999999999999999",
+		"option '--seconds 99999999999999999999': a number from 8 to 3600 is "
+		"expected"},
+	{"demo now", "unexpected argument 'now'"},
+	{"check a b", "unexpected argument 'b'"},
+	{"check -c a b", "two files were given; one can be checked"},
+	{"check --format xml", "option '--format xml': it is text or json"},
+	{"--format json", "option '--format' belongs to 'loble check'"},
+	{"-c a -c b",
+		"option '--config b': there is one configuration file, and it was given "
+		"already"},
+	{"--listen :1", "--listen needs a --backend"},
+	{"--backend a:1", "--backend needs a --listen"},
+	{"-c a --listen :1 --backend a:1",
+		"--listen and --backend stand for a file; give them or a file, not both"},
+	{"--listen :1 --listen :2",
+		"option '--listen :2': one listener is possible here; use a configuration "
+		"file for more"},
+	{"config", "'loble config' needs a word: reference or schema"},
+};
+
 static void mistakes_are_told_with_what_was_meant(void **state)
 {
-	static const struct {
-		const char *line;
-		const char *text;
-	} cases[] = {
-		{"--confg a", "unknown option '--confg'; did you mean '--config'?"},
-		{"--confg=a", "unknown option '--confg'; did you mean '--config'?"},
-		{"-confg a", "unknown option '-confg'; did you mean '--config'?"},
-		{"-confi=a", "unknown option '-confi'; did you mean '--config'?"},
-		{"-lisen :1", "unknown option '-lisen'; did you mean '--listen'?"},
-		{"--zzzzzz", "unknown option '--zzzzzz'"},
-		{"-x", "unknown option '-x'"},
-		{"chek", "unknown command 'chek'; did you mean 'check'?"},
-		{"dmeo", "unknown command 'dmeo'; did you mean 'demo'?"},
-		{"version", "unknown command 'version'; did you mean '--version'?"},
-		{"xyzzy", "unknown command 'xyzzy'"},
-		{"''", "unknown command ''"},
-		{"clt", "unknown command 'clt'; did you mean 'ctl'?"},
-		{"ctl status status", "unexpected argument 'status'"},
-		{"ctl sessions --limit 0", "option '--limit 0': a number from 1 is expected"},
-		{"ctl sessions --limit 1x", "option '--limit 1x': a number from 1 is expected"},
-		{"ctl sessions --pool a --pool b", "option '--pool b': it was given already"},
-		{"ctl --print-config", "option '--print-config' belongs to 'loble', not to 'ctl'"},
-		{"--json", "option '--json' belongs to 'loble ctl', not to 'loble'"},
-		{"a.toml", "unknown command 'a.toml'; to run with a file: --config FILE"},
-		{"-c a.toml b.toml", "unknown command 'b.toml'; to run with a file: --config FILE"},
-		{"demo --config a", "option '--config' belongs to 'loble', not to 'demo'"},
-		{"--keep", "option '--keep' belongs to 'loble demo', not to 'loble'"},
-		{"-c", "option '--config' needs a value: FILE"},
-		{"-config", "option '--config' needs a value: FILE"},
-		{"--backend", "option '--backend' needs a value: ADDRESS"},
-		{"-config=", "option '--config ': a file name is expected"},
-		{"demo --keep=yes", "option '--keep' takes no value"},
-		{"demo --seconds 7", "option '--seconds 7': a number from 8 to 3600 is expected"},
-		{"demo --seconds 3601",
-			"option '--seconds 3601': a number from 8 to 3600 is expected"},
-		{"demo --seconds -9", "option '--seconds -9': a number from 8 to 3600 is expected"},
-		{"demo --seconds 9x", "option '--seconds 9x': a number from 8 to 3600 is expected"},
-		{"demo --seconds 99999999999999999999",
-			"option '--seconds 99999999999999999999': a number from 8 to 3600 is "
-			"expected"},
-		{"demo now", "unexpected argument 'now'"},
-		{"check a b", "unexpected argument 'b'"},
-		{"check -c a b", "two files were given; one can be checked"},
-		{"check --format xml", "option '--format xml': it is text or json"},
-		{"--format json", "option '--format' belongs to 'loble check'"},
-		{"-c a -c b",
-			"option '--config b': there is one configuration file, and it was given "
-			"already"},
-		{"--listen :1", "--listen needs a --backend"},
-		{"--backend a:1", "--backend needs a --listen"},
-		{"-c a --listen :1 --backend a:1",
-			"--listen and --backend stand for a file; give them or a file, not both"},
-		{"--listen :1 --listen :2",
-			"option '--listen :2': one listener is possible here; use a configuration "
-			"file for more"},
-		{"config", "'loble config' needs a word: reference or schema"},
-	};
 	struct options options;
 	struct error err;
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
-		assert_int_equal(parse(cases[i].line, &options, &err), -EINVAL);
-		assert_string_equal(err.text, cases[i].text);
+	for (size_t i = 0; i < ARRAY_COUNT(mistakes); i++) {
+		assert_int_equal(parse(mistakes[i].line, &options, &err), -EINVAL);
+		assert_string_equal(err.text, mistakes[i].text);
 	}
 }
 

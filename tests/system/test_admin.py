@@ -380,7 +380,8 @@ def test_it_is_there_without_metrics(bench):
 
 @pytest.mark.parametrize("words, near", [
     (["statu"], "ctl status"), (["session"], "ctl sessions"), (["bakends"], "ctl backends"),
-    (["xyzzy"], "ctl xyzzy"), ([], "needs a command"), (["status", "--limit", "1"], "--limit"),
+    (["xyzzy"], "ctl xyzzy"), (["statu", "more"], "ctl status"), (["xyzzy", "b"], "status,"),
+    ([], "needs a command"), (["status", "--limit", "1"], "--limit"),
     (["backends", "--listener", "x"], "--listener"), (["sessions", "--limit", "0"], "--limit"),
     (["sessions", "more"], "more"),
 ])
