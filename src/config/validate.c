@@ -126,6 +126,52 @@ static void add_listen(
 	add_use(uses, use);
 }
 
+/* Writes the key of all addresses with the port of `key`, if it is one of them. */
+static bool wildcard_of(const char *key, char text[static ADDRESS_HOST_MAX + 8])
+{
+	const char *all = *key == '[' ? "[::]" : "0.0.0.0";
+	const char *port = strrchr(key, ':');
+
+	if (strncmp(key, "unix:", 5) == 0 || port == NULL) {
+		return false;
+	}
+	(void)snprintf(text, ADDRESS_HOST_MAX + 8, "%s%s", all, port);
+	return strcmp(text, key) != 0;
+}
+
+static int key_order(const void *left, const void *right)
+{
+	return strcmp(((const struct use *)left)->key, ((const struct use *)right)->key);
+}
+
+/* The kernel gives an address to one of them alone. `uses` is sorted by now. */
+static void report_covered(struct draft *draft, const struct uses *uses)
+{
+	char text[ADDRESS_HOST_MAX + 8];
+	const struct use wanted = {.key = text};
+
+	for (size_t i = 0; i < uses->count; i++) {
+		const struct use *one = &uses->list[i];
+		const struct use *all = wildcard_of(one->key, text)
+			? bsearch(&wanted, uses->list, uses->count, sizeof wanted, key_order)
+			: NULL;
+		const struct use *later;
+
+		if (all == NULL) {
+			continue;
+		}
+		later = one->order > all->order ? one : all;
+		if (*later->reported) {
+			continue;
+		}
+		*later->reported = true;
+		diag_add(draft->diag, DIAG_ERROR, later->position,
+			"the address '%s' is used twice: it is one of '%s'", one->key, all->key);
+		diag_help(draft->diag, "first defined here: line %u",
+			(later == one ? all : one)->position.line);
+	}
+}
+
 static void check_listen_addresses(struct draft *draft, struct uses *uses, bool *reported)
 {
 	const struct config *config = &draft->root->config;
@@ -156,6 +202,7 @@ static void check_listen_addresses(struct draft *draft, struct uses *uses, bool 
 			});
 	}
 	report_twice(draft, uses, "address", "");
+	report_covered(draft, uses);
 }
 
 /*

@@ -73,6 +73,12 @@ static void listeners_have_addresses_of_their_own(void **state)
 	assert_listeners(":1", "0.0.0.0:1", "the address '0.0.0.0:1' is used twice");
 	assert_listeners("[::]:1", ":1", "the address '[::]:1' is used twice");
 	assert_listeners("unix:/x", "unix:/x", "the address 'unix:/x' is used twice");
+	assert_listeners(":1", "127.0.0.1:1",
+		"the address '127.0.0.1:1' is used twice: it is one of '0.0.0.0:1'");
+	assert_listeners("127.0.0.1:1", "0.0.0.0:1", "it is one of '0.0.0.0:1'");
+	assert_listeners("[::1]:1", ":1", "the address '[::1]:1' is used twice");
+	assert_listeners("0.0.0.0:1", "[::1]:1", NULL);
+	assert_listeners("127.0.0.1:1", ":2", NULL);
 	assert_listeners("0.0.0.0:1", "[::]:1", NULL);
 	assert_listeners(":1", ":2", NULL);
 	assert_listeners("unix:/x", "unix:@/x", NULL);
