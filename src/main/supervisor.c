@@ -272,9 +272,17 @@ static void tell_story(struct supervisor *supervisor, int status)
 	}
 }
 
-static int code_of(int status)
+/* An order to stop that came before it could be taken ends the worker process: as was wanted. */
+static int code_of(const struct supervisor *supervisor, int status)
 {
-	return WIFEXITED(status) ? WEXITSTATUS(status) : SIGNAL_BASE + WTERMSIG(status);
+	if (WIFEXITED(status)) {
+		return WEXITSTATUS(status);
+	}
+	if (supervisor->orders.given > 0 &&
+		(WTERMSIG(status) == SIGTERM || WTERMSIG(status) == SIGINT)) {
+		return EXIT_CODE_DONE;
+	}
+	return SIGNAL_BASE + WTERMSIG(status);
 }
 
 /* It has ended by itself, was told to, or never served: no crash. */
@@ -348,7 +356,7 @@ static int watch_over(struct supervisor *supervisor, bool *ret_child)
 			takeover_set_worker(0);
 			look_for_service(supervisor);
 			if (is_over(supervisor, status)) {
-				return code_of(status);
+				return code_of(supervisor, status);
 			}
 			tell_story(supervisor, status);
 			supervisor_go_back(supervisor);

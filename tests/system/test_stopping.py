@@ -328,6 +328,15 @@ def test_an_order_to_stop_is_not_lost_with_a_worker_process_that_dies(bench, sig
         loble.check_log()
 
 
+def test_an_order_to_stop_that_comes_during_the_start_ends_it_in_good_order(bench):
+    backend = bench.service(echo)
+    for attempt in range(20):
+        loble = bench.loble(backend, options={"ready": None})
+        until(lambda: len(proc.tree(loble.pid)) > 1, "the worker process", every=0)
+        time.sleep(0.0002 * attempt)
+        loble.stop()
+
+
 def test_signals_that_mean_nothing_here_end_nothing(bench):
     service = bench.service(echo)
     loble = bench.loble(service)
