@@ -325,7 +325,7 @@ const struct field health_fields[] = {
 		.max = 100,
 		.fallback = 50,
 		.doc = "The share of a pool, in percent, that failures of traffic alone may "
-		       "take out.",
+		       "take out; of several backends one always may be.",
 	},
 	{.key = NULL},
 };
