@@ -47,16 +47,17 @@ static void record(
 }
 
 /*
- * Said once until there is an address: every 5 s would fill the log. Where there is one, it stays:
- * a name that cannot be looked up at a reload is no reason to leave a backend that works.
+ * Said once until there is an address, or another reason: every 5 s would fill the log. Where there
+ * is an address, it stays: a name that cannot be looked up at a reload is no reason to leave a
+ * backend that works.
  */
-static void on_missing(
-	struct control *control, uint32_t backend, const char *problem, uint64_t now_ns)
+static void on_missing(struct control *control, uint32_t backend, enum no_address why,
+	const char *problem, uint64_t now_ns)
 {
 	struct roster *roster = control->roster;
 
-	if (!roster->unresolved[backend]) {
-		roster->unresolved[backend] = true;
+	if (roster->unresolved[backend] != why) {
+		roster->unresolved[backend] = why;
 		record(control, backend, EVENT_BACKEND_UNRESOLVED, problem);
 	}
 	if (!roster->registry.health[backend].resolved) {
@@ -93,7 +94,7 @@ static void on_found(struct control *control, const struct resolve_answer *answe
 	if (twin != REGISTRY_NONE) {
 		(void)snprintf(
 			detail, sizeof detail, "%.60s is the address of another backend", text);
-		on_missing(control, backend, detail, now_ns);
+		on_missing(control, backend, NO_ADDRESS_TWIN, detail, now_ns);
 		return;
 	}
 	(void)snprintf(detail, sizeof detail, "%.90s", text);
@@ -109,7 +110,7 @@ static void take(struct control *control, const struct resolve_answer *answer, u
 	if (answer->found) {
 		on_found(control, answer, now_ns, when);
 	} else {
-		on_missing(control, answer->backend, answer->problem, now_ns);
+		on_missing(control, answer->backend, NO_ADDRESS_UNKNOWN, answer->problem, now_ns);
 	}
 }
 

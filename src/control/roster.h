@@ -22,6 +22,12 @@ struct resolver;
 
 enum control_timer { TIMER_PROBE, TIMER_RESOLVE };
 
+/* Why a backend with a name has no address; zero: it has one, or nothing has been said yet. */
+enum no_address {
+	NO_ADDRESS_UNKNOWN = 1, /* the name does not resolve */
+	NO_ADDRESS_TWIN,        /* it is the address of another backend of the pool */
+};
+
 struct roster {
 	struct registry registry;
 	struct timers timers;
@@ -31,8 +37,8 @@ struct roster {
 	struct intake intake;
 	struct resolver *resolver;    /* owned; NULL: all addresses are numeric */
 	struct timer *resolve_timers; /* owned; by backend */
-	bool *unresolved; /* owned; by backend: it has been said that it has no address */
-	bool *cut;        /* owned; by backend: its sessions are to be cut */
+	enum no_address *unresolved;  /* owned; by backend: why it has none, as was said */
+	bool *cut;                    /* owned; by backend: its sessions are to be cut */
 	uint32_t cut_count;
 };
 

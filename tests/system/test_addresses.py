@@ -80,6 +80,27 @@ def test_a_name_that_does_not_resolve_makes_its_backend_unhealthy_and_no_other(b
     assert loble.value("loble_pool_retries_total") == 0
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a file of hosts of its own")
+def test_a_name_is_tried_again_and_the_log_says_why_it_has_no_address(bench, directory):
+    hosts = directory / "hosts"
+    hosts.write_text("127.0.0.1 localhost\n")
+    one, other = bench.greeter("one"), bench.greeter("other")
+    names = [f"{name}.test:{greeter.address.port}" for name, greeter in
+             (("one", one), ("twin", other))]
+    loble = bench.loble(*names, other, options={"wrapper": (
+        "unshare", "-m", "sh", "-c", f'mount --bind {hosts} /etc/hosts && exec "$0" "$@"')})
+    for name in names:
+        assert loble.health(name) == "unhealthy"
+        loble.wait_event("backend_unresolved", backend=name)
+    hosts.write_text(f"{one.address.host} one.test\n{other.address.host} twin.test\n")
+    loble.wait_event("backend_resolved", backend=names[0])
+    loble.wait_health("healthy", names[0])
+    twin = loble.wait_event("backend_unresolved", count=2, backend=names[1])
+    assert "another backend" in twin["detail"]
+    assert loble.health(names[1]) == "unhealthy"
+    assert {loble.ask().data for _ in range(4)} == {b"one", b"other"}
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_unix_listener_has_the_mode_that_was_asked_for(bench, workers):
     service = bench.service(echo)
