@@ -293,10 +293,24 @@ uint32_t registry_resolved(struct registry *registry, uint32_t backend,
 	return REGISTRY_NONE;
 }
 
+/* Of a pool that has no backend from the start: no address, else the weights in the file. */
+static enum event_cause cause_of_begin(
+	const struct registry *registry, const struct registry_pool *pool)
+{
+	for (uint32_t i = 0; i < pool->health.backend_count; i++) {
+		if (!registry->health[pool->first + i].resolved) {
+			return CAUSE_RESOLVER;
+		}
+	}
+	return CAUSE_CONFIGURATION;
+}
+
 void registry_begin(struct registry *registry, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < registry->pool_count; i++) {
-		review_pool(registry, &registry->pools[i], CAUSE_RESOLVER, now_ns);
+		struct registry_pool *pool = &registry->pools[i];
+
+		review_pool(registry, pool, cause_of_begin(registry, pool), now_ns);
 	}
 }
 

@@ -21,6 +21,12 @@ static const char names[] = "[listener]\n"
 			    "[[backends]]\n"
 			    "address = \"two.test:80\"\n";
 
+static const char resting[] = "[listener]\n"
+			      "address = \"127.0.0.1:9000\"\n"
+			      "[[backends]]\n"
+			      "address = \"127.0.0.1:1\"\n"
+			      "weight = 0\n";
+
 static struct slot *slot_of(struct fixture *fixture, uint32_t backend)
 {
 	return &fixture->shm.slots[fixture->registry.backends[backend].slot];
@@ -130,6 +136,7 @@ static void names_begin_without_an_address(void **state)
 	assert_int_equal(registry_health(&fixture.registry, 0)->state, HEALTH_UNHEALTHY);
 	registry_begin(&fixture.registry, fixture.now_ns);
 	assert_int_equal(test_last_event(&fixture, EVENT_POOL_FALLBACK).to, 1);
+	assert_int_equal(test_last_event(&fixture, EVENT_POOL_FALLBACK).cause, CAUSE_RESOLVER);
 	assert_int_equal(registry_resolved(&fixture.registry, 1, &address, true, fixture.now_ns),
 		REGISTRY_NONE);
 	assert_int_equal(registry_health(&fixture.registry, 1)->state, HEALTH_HEALTHY);
@@ -137,6 +144,18 @@ static void names_begin_without_an_address(void **state)
 		registry_resolved(&fixture.registry, 0, &address, true, fixture.now_ns), 1);
 	assert_int_equal(registry_health(&fixture.registry, 0)->state, HEALTH_UNHEALTHY);
 	assert_false(fixture.registry.health[0].resolved);
+	test_end(&fixture);
+}
+
+static void a_pool_of_weight_0_begins_without_a_backend(void **state)
+{
+	struct fixture fixture;
+
+	(void)state;
+	test_begin(&fixture, resting);
+	registry_begin(&fixture.registry, fixture.now_ns);
+	assert_int_equal(test_last_event(&fixture, EVENT_POOL_FALLBACK).to, 1);
+	assert_int_equal(test_last_event(&fixture, EVENT_POOL_FALLBACK).cause, CAUSE_CONFIGURATION);
 	test_end(&fixture);
 }
 
@@ -165,6 +184,7 @@ int main(void)
 		cmocka_unit_test(draining_ends_after_grace_and_sessions),
 		cmocka_unit_test(what_is_withheld_is_said_once),
 		cmocka_unit_test(names_begin_without_an_address),
+		cmocka_unit_test(a_pool_of_weight_0_begins_without_a_backend),
 		cmocka_unit_test(an_operator_is_obeyed_and_recorded),
 	};
 
