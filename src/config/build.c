@@ -353,6 +353,42 @@ static void build_simple(struct builder *builder)
 	}
 }
 
+/*
+ * A file that mixes the forms: what is there is looked at, to find all mistakes; what is missing is
+ * not asked for.
+ */
+static void build_mixture(struct builder *builder)
+{
+	struct draft *draft = &builder->draft;
+	const struct toml_entry *listener = toml_find(builder->root, "listener");
+	const struct toml_entry *balancer = toml_find(builder->root, "balancer");
+	const struct toml_entry *backends = toml_find(builder->root, "backends");
+	const struct toml_entry *pools = toml_find(builder->root, "pools");
+	const struct toml_entry *listeners = toml_find(builder->root, "listeners");
+	struct draft_listener only = {.table = NULL};
+	struct draft_pool pool = {.backends = NULL};
+
+	start_pool(builder, &pool, default_name);
+	if (balancer != NULL && expect_table(builder, balancer, "[balancer]") != NULL) {
+		bind_pool(builder, &pool, balancer->value.table, "[balancer]", NULL);
+	}
+	if (backends != NULL) {
+		build_backends(builder, &pool, backends, "[[backends]]");
+	}
+	if (listener != NULL && expect_table(builder, listener, "[listener]") != NULL) {
+		build_listener(builder, &only, &listener->value, "[listener]");
+	}
+	draft->named = true;
+	if (pools != NULL) {
+		build_pools(builder, pools);
+	}
+	if (listeners != NULL) {
+		build_listeners(builder, listeners);
+	}
+	draft->pool_count = 0; /* nothing is made of them */
+	draft->listener_count = 0;
+}
+
 /* The first entry of the root that belongs to this form, or NULL. */
 static const struct toml_entry *first_of_form(
 	const struct toml_table *root, const char *const *keys)
@@ -367,7 +403,7 @@ static const struct toml_entry *first_of_form(
 	return NULL;
 }
 
-/* Builds the form that the file has; both are built when it mixes them, to find all mistakes. */
+/* Builds the form that the file has. False when it has both. */
 static bool build_form(struct builder *builder)
 {
 	static const char *const simple_keys[] = {"listener", "balancer", "backends", NULL};
@@ -386,6 +422,7 @@ static bool build_form(struct builder *builder)
 		diag_help(builder->draft.diag,
 			"the simple form has [listener], [balancer] and [[backends]]; the full "
 			"form has [[listeners]] and [pools.NAME]");
+		build_mixture(builder);
 		return false;
 	}
 	if (full != NULL) {
