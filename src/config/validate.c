@@ -370,8 +370,29 @@ static void warn_of_pool(struct draft *draft, const struct draft_pool *pool)
 	}
 }
 
+/* It is a path, not an address, and there is always one. */
+static void check_admin_socket(struct draft *draft)
+{
+	const char *path = draft->root->config.admin.socket;
+	const struct toml_entry *admin = toml_find(draft->tree, "admin");
+
+	if (path == NULL || admin == NULL || admin->value.type != TOML_TABLE) {
+		return;
+	}
+	if (strcmp(path, "off") == 0) {
+		diag_add(draft->diag, DIAG_ERROR, position_of(admin->value.table, "socket"),
+			"'socket' in [admin]: \"off\" is not allowed here");
+		diag_help(draft->diag, "write a path, or nothing for the default place");
+	} else if (strncmp(path, "unix:", 5) == 0 || *path == '@') {
+		diag_add(draft->diag, DIAG_ERROR, position_of(admin->value.table, "socket"),
+			"'socket' in [admin]: a path is expected, not an address");
+		diag_help(draft->diag, "write the path alone, such as \"/run/loble/admin.sock\"");
+	}
+}
+
 void draft_validate(struct draft *draft)
 {
+	check_admin_socket(draft);
 	check_listeners(draft);
 	for (uint32_t i = 0; i < draft->pool_count; i++) {
 		check_backends(draft, &draft->pools[i]);

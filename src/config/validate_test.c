@@ -98,6 +98,17 @@ static void listeners_have_names_of_their_own(void **state)
 		":8:8: error: the name 'x' is used twice by listeners\n");
 }
 
+static void the_admin_socket_is_a_path(void **state)
+{
+	(void)state;
+	assert_complains(WITH_LISTENER WITH_BACKEND "[admin]\nsocket = 'off'\n",
+		":8:10: error: 'socket' in [admin]: \"off\" is not allowed here\n");
+	assert_complains(WITH_LISTENER WITH_BACKEND "[admin]\nsocket = 'unix:/run/a'\n",
+		":8:10: error: 'socket' in [admin]: a path is expected, not an address\n");
+	assert_complains(WITH_LISTENER WITH_BACKEND "[admin]\nsocket = '@a'\n",
+		"a path is expected, not an address\n");
+}
+
 static void a_listener_finds_its_pool(void **state)
 {
 	static const char two[] = "[[pools.a.backends]]\naddress = 'h:1'\n"
@@ -178,6 +189,7 @@ int main(void)
 		cmocka_unit_test(pools_may_share_backends),
 		cmocka_unit_test(listeners_have_addresses_of_their_own),
 		cmocka_unit_test(listeners_have_names_of_their_own),
+		cmocka_unit_test(the_admin_socket_is_a_path),
 		cmocka_unit_test(a_listener_finds_its_pool),
 		cmocka_unit_test(what_is_likely_a_mistake_is_a_warning),
 		cmocka_unit_test(an_address_can_be_too_long_to_be_a_name),
