@@ -56,14 +56,22 @@ static int sooner(int a_ms, int b_ms)
 	return a_ms < 0 || (b_ms >= 0 && b_ms < a_ms) ? b_ms : a_ms;
 }
 
-/* `drained`: whether nothing is left of the access log. */
-static int sleep_ms(const struct observe *observe, bool drained)
+/* When the servers want to be run although nothing has happened; -1: never. */
+static int servers_timeout_ms(const struct observe *observe)
 {
 	int timeout_ms = -1;
 
 	for (uint32_t i = 0; i < observe->server_count; i++) {
 		timeout_ms = sooner(timeout_ms, http_timeout_ms(observe->servers[i]));
 	}
+	return timeout_ms;
+}
+
+/* `drained`: whether nothing is left of the access log. */
+static int sleep_ms(const struct observe *observe, bool drained)
+{
+	const int timeout_ms = servers_timeout_ms(observe);
+
 	if (observe->access_log.rings == NULL || (!observe->access_enabled && drained)) {
 		return timeout_ms;
 	}
@@ -88,9 +96,7 @@ static void drain_last(struct observe *observe)
 static void look_at_snapshot(struct observe *observe)
 {
 	const struct snapshot *snapshot = snapshot_current(observe->setup.store);
-	eventfd_t count;
 
-	(void)eventfd_read(observe->wake_fd, &count);
 	observe->access_enabled = snapshot == NULL || snapshot->access_enabled;
 }
 
@@ -120,6 +126,22 @@ static void move_metrics(struct observe *observe)
 	atomic_store_explicit(&observe->moving, false, memory_order_release);
 }
 
+static void serve(struct observe *observe)
+{
+	eventfd_t count;
+
+	(void)eventfd_read(observe->wake_fd, &count);
+	if (atomic_load_explicit(&observe->moving, memory_order_acquire)) {
+		move_metrics(observe);
+	}
+	if (observe->api.http != NULL) {
+		api_collect(&observe->api);
+	}
+	for (uint32_t i = 0; i < observe->server_count; i++) {
+		http_run(observe->servers[i]);
+	}
+}
+
 static void *run(void *argument)
 {
 	struct observe *observe = argument;
@@ -128,18 +150,15 @@ static void *run(void *argument)
 
 	rcu_reader_begin();
 	while (!atomic_load_explicit(&observe->leaving, memory_order_acquire)) {
+		const bool servers_wait = servers_timeout_ms(observe) >= 0;
+		int ready;
+
 		rcu_offline();
-		(void)epoll_wait(observe->epoll_fd, &event, 1, sleep_ms(observe, drained));
+		ready = epoll_wait(observe->epoll_fd, &event, 1, sleep_ms(observe, drained));
 		rcu_online();
 		look_at_snapshot(observe);
-		if (atomic_load_explicit(&observe->moving, memory_order_acquire)) {
-			move_metrics(observe);
-		}
-		if (observe->api.http != NULL) {
-			api_collect(&observe->api);
-		}
-		for (uint32_t i = 0; i < observe->server_count; i++) {
-			http_run(observe->servers[i]);
+		if (ready != 0 || servers_wait) { /* else it is time for the access log alone */
+			serve(observe);
 		}
 		drained = drain_access(observe);
 	}
