@@ -46,6 +46,7 @@ static void inherit_session(struct worker *worker, uint32_t index)
 		.phase = SESSION_INHERITED,
 		.by = CLOSED_BY_COUNT,
 		.aged = aged,
+		.opened_ms = (uint32_t)(record->started_ns / 1000000), /* or a little later */
 		.told = aged || record->moved[SIDE_BACKEND] > 0 ? TOLD_SUCCESS : 0,
 		.claimed = (record->flags & RECORD_CLAIMED) != 0,
 	};
@@ -324,12 +325,7 @@ static void continue_open(struct worker *worker, uint32_t index)
 	session->phase = SESSION_OPEN;
 	session->side[SIDE_CLIENT] |= SIDE_READABLE | SIDE_WRITABLE;
 	session->side[SIDE_BACKEND] |= SIDE_READABLE | SIDE_WRITABLE;
-	if (session->aged) {
-		session_end_watch_idle(worker, index);
-	} else {
-		deadlines_set(&worker->deadlines, index,
-			worker->records[index].started_ns + SESSION_AGED_NS);
-	}
+	session_end_watch_idle(worker, index);
 	if (session->phase == SESSION_OPEN) {
 		session_resume(worker, index);
 	}

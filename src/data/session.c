@@ -15,6 +15,8 @@
 #include "data/stretch.h"
 #include "data/worker.h"
 
+static const uint64_t MS_NS = 1000000;
+
 /* IPv6, or IPv4 mapped into it, and the port; both in network order. */
 static void keep_address(struct session_record *record, const struct sockaddr_any *address)
 {
@@ -111,6 +113,19 @@ void session_accept(struct worker *worker, uint32_t listener, int fd,
 	connector_begin(worker, index);
 }
 
+/* Milliseconds, modulo 2^32: enough for the age of a young session. */
+static uint32_t now_ms(const struct worker *worker)
+{
+	return (uint32_t)(worker->now_ns / MS_NS);
+}
+
+uint64_t session_of_age_ns(const struct worker *worker, const struct session *session)
+{
+	const uint64_t age_ns = (uint32_t)(now_ms(worker) - session->opened_ms) * MS_NS;
+
+	return worker->now_ns + (age_ns < SESSION_AGED_NS ? SESSION_AGED_NS - age_ns : 0);
+}
+
 void session_opened(struct worker *worker, uint32_t index)
 {
 	struct session *session = &worker->sessions[index];
@@ -119,6 +134,7 @@ void session_opened(struct worker *worker, uint32_t index)
 	connector_forget(worker, index);
 	session->phase = SESSION_OPEN;
 	session->active_ns = worker->now_ns;
+	session->opened_ms = now_ms(worker);
 	session->side[SIDE_BACKEND] |= SIDE_WRITABLE;
 	session->side[SIDE_CLIENT] |= SIDE_WRITABLE;
 	if ((record->flags & (RECORD_LOCAL_CLIENT | RECORD_LOCAL_BACKEND)) != 0) {
@@ -131,7 +147,7 @@ void session_opened(struct worker *worker, uint32_t index)
 	atomic_store_explicit(&record->state, RECORD_OPEN, memory_order_relaxed);
 	stretch();
 	atomic_signal_fence(memory_order_seq_cst);
-	deadlines_set(&worker->deadlines, index, worker->now_ns + SESSION_AGED_NS);
+	session_end_watch_idle(worker, index);
 	if (!pump_batch_add(worker, index)) {
 		session_resume(worker, index);
 	}
@@ -334,7 +350,7 @@ void session_on_deadline(struct worker *worker, uint32_t index)
 		connector_on_deadline(worker, index);
 		return;
 	case SESSION_OPEN:
-		if (!session->aged) {
+		if (!session->aged && session_of_age_ns(worker, session) <= worker->now_ns) {
 			come_of_age(worker, index);
 		}
 		session_end_watch_idle(worker, index);

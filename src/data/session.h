@@ -100,10 +100,14 @@ struct session {
 	uint8_t claimed;           /* whether it counts against the listener's max_connections */
 	uint8_t undelayed;         /* whether the backend's socket has TCP_NODELAY */
 	uint8_t batch;             /* enum session_batch */
+	uint32_t opened_ms;        /* monotonic, modulo 2^32: when the backend was connected */
 	struct direction direction[SIDE_COUNT];
 };
 
 static_assert(sizeof(struct session) <= 64, "the private half of a session is one cache line");
+
+/* When a young session comes of age: at the latest a second from now. */
+uint64_t session_of_age_ns(const struct worker *worker, const struct session *session);
 
 static inline enum side other_side(enum side side)
 {

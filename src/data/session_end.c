@@ -10,6 +10,7 @@
 #include "data/worker.h"
 #include "model/access.h"
 #include "os/clock.h"
+#include "os/stream.h"
 
 enum { BOTH_SIDES = 1 << SIDE_CLIENT | 1 << SIDE_BACKEND };
 
@@ -294,6 +295,20 @@ static uint64_t idle_limit_ns(const struct session *session, const struct listen
 	return counter_get(&options->idle_ns);
 }
 
+/* Some of what was handed over has been acknowledged since the last look: when? */
+static void note_reading(struct worker *worker, uint32_t index)
+{
+	struct session *session = &worker->sessions[index];
+	const struct session_record *record = &worker->records[index];
+	const uint64_t client_ns = stream_silence_ns(record->fd[SIDE_CLIENT]);
+	const uint64_t backend_ns = stream_silence_ns(record->fd[SIDE_BACKEND]);
+	const uint64_t read_ns = worker->now_ns - (client_ns < backend_ns ? client_ns : backend_ns);
+
+	if (read_ns > session->active_ns && read_ns <= worker->now_ns) {
+		session->active_ns = read_ns;
+	}
+}
+
 /*
  * A slow reader empties the kernel's buffers long before there is room for more from us: that it
  * reads shows in what is not yet acknowledged. Looked at four times per limit, and not at all
@@ -309,7 +324,7 @@ static uint64_t look_at_readers(struct worker *worker, uint32_t index, uint64_t 
 	uint64_t end_ns;
 
 	if (unread < session->unread) {
-		session->active_ns = worker->now_ns;
+		note_reading(worker, index);
 	}
 	session->unread = unread;
 	end_ns = session->active_ns + limit_ns;
@@ -324,24 +339,21 @@ void session_end_watch_idle(struct worker *worker, uint32_t index)
 		&worker->setup.shm->listeners[worker->records[index].listener];
 	enum close_reason reason;
 	const uint64_t limit_ns = idle_limit_ns(session, options, &reason);
-	uint64_t next_ns;
+	uint64_t next_ns = session->aged ? UINT64_MAX : session_of_age_ns(worker, session);
 
-	if (limit_ns == 0) {
-		if (session->aged) {
-			deadlines_clear(&worker->deadlines, index);
+	/* A young session is looked at when it comes of age, unless its limit is short. */
+	if (limit_ns != 0 && (session->aged || limit_ns / 4 < SESSION_AGED_NS)) {
+		const uint64_t look_ns = look_at_readers(worker, index, limit_ns);
+
+		if (worker->now_ns >= session->active_ns + limit_ns) {
+			end_idle(worker, index, reason);
+			return;
 		}
-		return;
+		next_ns = look_ns < next_ns ? look_ns : next_ns;
 	}
-	if (!session->aged && limit_ns / 4 >= SESSION_AGED_NS) {
-		return; /* it is looked at when it comes of age: that deadline is set */
-	}
-	next_ns = look_at_readers(worker, index, limit_ns);
-	if (worker->now_ns >= session->active_ns + limit_ns) {
-		end_idle(worker, index, reason);
-		return;
-	}
-	/* A young session first comes of age, unless its limit is shorter. */
-	if (session->aged || next_ns < worker->now_ns + SESSION_AGED_NS) {
+	if (next_ns == UINT64_MAX) {
+		deadlines_clear(&worker->deadlines, index);
+	} else {
 		deadlines_set(&worker->deadlines, index, next_ns);
 	}
 }

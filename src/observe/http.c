@@ -22,6 +22,7 @@ enum {
 	REQUEST_LIMIT_S = 30,     /* for one request and its answer, however the bytes drip */
 	LATER_LIMIT_S = 120,      /* for an answer that somebody else makes */
 	EVICT_AFTER_S = 1,        /* of such a wait a client may lose its place to a new one */
+	EVICTIONS_MAX = 16,       /* at a time: more than one may wait for a place */
 	PAUSE_MS = 100,           /* before accept() is tried again where it failed */
 	WATCH_MS = 1000,          /* how often limits are looked at while there are clients */
 	MEMORY_BYTES = 16 * 1024, /* request line and headers of a connection */
@@ -284,10 +285,9 @@ static void end_clients(struct http *http)
 	}
 }
 
-/* Takes the place of the client that has been waiting or dribbling for longest, if for too long. */
-static void evict_one(struct http *http)
+/* The client that has been waiting or dribbling for longest, if for too long; or NULL. */
+static struct client *find_slow(struct http *http, uint64_t now_ns)
 {
-	const uint64_t now_ns = clock_monotonic_ns();
 	struct client *oldest = NULL;
 
 	for (uint32_t i = 0; i < CLIENTS_MAX; i++) {
@@ -298,8 +298,21 @@ static void evict_one(struct http *http)
 			oldest = client;
 		}
 	}
-	if (oldest != NULL && now_ns - oldest->since_ns >= EVICT_AFTER_S * NS_PER_S) {
-		end_client(oldest);
+	return oldest != NULL && now_ns - oldest->since_ns >= EVICT_AFTER_S * NS_PER_S ? oldest
+										       : NULL;
+}
+
+static void evict_some(struct http *http)
+{
+	const uint64_t now_ns = clock_monotonic_ns();
+
+	for (int i = 0; i < EVICTIONS_MAX; i++) {
+		struct client *slow = find_slow(http, now_ns);
+
+		if (slow == NULL) {
+			return;
+		}
+		end_client(slow);
 	}
 }
 
@@ -354,7 +367,7 @@ static void accept_clients(struct http *http)
 		const int r = accept_all(http, i);
 
 		if (r == -EUSERS) {
-			evict_one(http);
+			evict_some(http);
 		}
 		if (r < 0) {
 			pause_accepting(http);

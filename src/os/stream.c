@@ -156,3 +156,10 @@ int stream_position_get(int fd, bool connected, struct stream_position *ret)
 		(connected ? 1U : 0U) + (ret->fin_sent ? 1U : 0U));
 	return 0;
 }
+
+uint64_t stream_silence_ns(int fd)
+{
+	struct tcp_info info;
+
+	return read_info(fd, &info) < 0 ? 0 : info.tcpi_last_ack_recv * 1000000ULL;
+}

@@ -32,3 +32,6 @@ struct stream_position {
  * listening socket, -EAGAIN when it did not stay the same for as long as it takes to look.
  */
 int stream_position_get(int fd, bool connected, struct stream_position *ret);
+
+/* For how long the peer of a TCP socket has acknowledged nothing; 0 when it cannot be told. */
+uint64_t stream_silence_ns(int fd);

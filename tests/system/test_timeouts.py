@@ -64,6 +64,23 @@ def test_idle_of_a_listener_overrides_the_common_one(bench):
     assert elapsed(start) < 0.5 + SLACK
 
 
+def from_log(line):
+    """How long the only session of a Loble with an access log has lasted, in seconds."""
+    return line.loble.wait_event("session")["duration_ms"] / 1000
+
+
+@pytest.mark.parametrize("idle", [0.1, 0.4, 0.9, 1.5])
+def test_an_idle_session_ends_in_time_however_short_that_is(bench, idle):
+    line = bench.line(timeouts={"idle": f"{round(idle * 1000)}ms"}, access_log={"enabled": True})
+    client, backend = line.open()
+    client.rest()
+    client.close()
+    backend.rest()
+    backend.close()
+    # By the clock of Loble, which the tests' own load does not disturb as much.
+    assert idle - 0.01 <= from_log(line) < idle + (0.3 * SLOWNESS)
+
+
 def test_a_peer_that_never_reads_is_let_go_when_nothing_progresses(bench):
     """Zero window: the sender's bytes wait, and that is no progress."""
     line = bench.line(timeouts={"idle": "1s"})
@@ -120,6 +137,21 @@ def test_a_half_closed_session_without_activity_ends(bench, first):
     line.loble.wait_sessions_gone()
     done = line.loble.metrics()
     assert done("loble_sessions_closed_total", by="proxy", reason="half_close_timeout") == 1
+
+
+@pytest.mark.parametrize("first", ["client", "backend"])
+def test_half_close_is_counted_from_the_last_byte(bench, first):
+    """Not from when it was noticed that its bytes had arrived."""
+    line = bench.line(timeouts={"half_close": "2s"}, access_log={"enabled": True})
+    client, backend = line.open()
+    one, other = (client, backend) if first == "client" else (backend, client)
+    one.send(b"last")
+    one.finish()
+    assert other.rest() == (b"last", END)
+    one.rest()
+    one.close()
+    other.close()
+    assert 1.95 <= from_log(line) < 2 + (0.3 * SLOWNESS)
 
 
 @pytest.mark.parametrize("first", ["client", "backend"])
