@@ -86,8 +86,8 @@ static struct config *load_running(struct supervisor *supervisor)
 /* In the worker process. The first one goes by the configuration as it was read. */
 static int serve(struct supervisor *supervisor)
 {
-	const int keep[] = {
-		supervisor->shm.fd, supervisor->upgrade.binary.fd, supervisor->previous.fd};
+	const int keep[] = {supervisor->shm.fd, supervisor->upgrade.binary.fd,
+		supervisor->upgrade.output_fd, supervisor->previous.fd};
 	struct lifecycle setup = {
 		.config = supervisor->config,
 		.path = supervisor->path,
@@ -247,7 +247,7 @@ static void on_signal(struct supervisor *supervisor, int signal)
 		(void)kill(supervisor->worker, signal);
 		break;
 	case SIGUSR2:
-		supervisor_begin_upgrade(supervisor);
+		supervisor->asked = true;
 		break;
 	case SIGHUP:
 	case SIGUSR1:

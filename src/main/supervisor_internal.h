@@ -46,6 +46,7 @@ struct supervisor {
 	char story[STORY_MAX]; /* of the last death, or upgrade */
 	struct upgrade upgrade;
 	uint64_t wanted;           /* upgrades that the worker process has asked for so far */
+	bool asked;                /* for one that has not begun */
 	struct held_file previous; /* the program file of the image before */
 	uint64_t probation_ns; /* since when this image serves in its place; 0: it does not yet */
 };
@@ -67,10 +68,10 @@ int supervisor_stop_alone(const struct supervisor *supervisor);
 /* The worker process serves: an image that is new has taken over. */
 void supervisor_end_takeover(struct supervisor *supervisor);
 
-/* An upgrade is wanted: starts the trial, or says why not. */
-void supervisor_begin_upgrade(struct supervisor *supervisor);
-
-/* Each time something may have changed. Returns false in a child that is to serve. */
+/*
+ * Begins the upgrade that was asked for, and goes on with it. Each time something may have
+ * changed. Returns false in a child that is to serve.
+ */
 bool supervisor_step_upgrade(struct supervisor *supervisor, uint64_t now_ns);
 
 /*

@@ -75,13 +75,11 @@ static void refuse_upgrade(struct supervisor *supervisor, const char *reason)
 	(void)kill(supervisor->worker, SIGUSR2); /* the log is its own */
 }
 
-void supervisor_begin_upgrade(struct supervisor *supervisor)
+/* Starts the trial, or says why not. */
+static void begin_upgrade(struct supervisor *supervisor)
 {
 	char reason[TAKEOVER_REASON_MAX];
 
-	if (supervisor->upgrade.trial != 0) {
-		return; /* one is under way */
-	}
 	/* Who sees the number must not see the state of the attempt before. */
 	supervisor_set_upgrade(supervisor, UPGRADE_TRIAL, "");
 	atomic_thread_fence(memory_order_release);
@@ -135,17 +133,33 @@ static bool change_binary(struct supervisor *supervisor)
 	return pid > 0;
 }
 
+/*
+ * A worker process that is just beginning closes what it does not know, and the trial has a
+ * descriptor of its own: the wish waits until it serves. One that comes during an upgrade is void.
+ */
+static void look_for_wish(struct supervisor *supervisor)
+{
+	const uint64_t wanted = counter_get(&supervisor->shm.header->process.upgrades_wanted);
+
+	if (wanted != supervisor->wanted) {
+		supervisor->wanted = wanted;
+		supervisor->asked = true;
+	}
+	if (supervisor->upgrade.trial != 0) {
+		supervisor->asked = false;
+	} else if (supervisor->asked && supervisor->serving) {
+		supervisor->asked = false;
+		begin_upgrade(supervisor);
+	}
+}
+
 /* Returns false in a child that is to serve. */
 bool supervisor_step_upgrade(struct supervisor *supervisor, uint64_t now_ns)
 {
-	const uint64_t wanted = counter_get(&supervisor->shm.header->process.upgrades_wanted);
 	char reason[TAKEOVER_REASON_MAX];
 
 	end_probation(supervisor, now_ns);
-	if (wanted != supervisor->wanted) {
-		supervisor->wanted = wanted;
-		supervisor_begin_upgrade(supervisor);
-	}
+	look_for_wish(supervisor);
 	if (supervisor->upgrade.trial == 0) {
 		return true;
 	}

@@ -209,6 +209,20 @@ def test_a_binary_that_fails_after_its_trial_is_taken_back(bench, binary, instal
     assert backend.receive(5) == b"after"
 
 
+def test_a_worker_process_that_dies_during_a_trial_changes_nothing_about_it(bench, binary,
+                                                                            installed):
+    line = start(bench, binary)
+    loble = line.loble
+    install(installed, "#!/bin/sh\nsleep 1.5\necho 'not today' >&2\nexit 1\n")
+    loble.send_signal(signal.SIGUSR2)
+    until(lambda: status(loble)["upgrade"]["attempts"] == 1, "the trial")
+    os.kill(status(loble)["worker"]["pid"], signal.SIGKILL)
+    loble.wait_event("worker_restarted")
+    talk = Talk(line)  # whose sockets get the numbers that are free
+    assert wait_attempt(loble, 1, "refused")["reason"] == "not today"
+    talk.end()
+
+
 def test_without_a_supervisor_an_upgrade_is_refused(bench, binary, installed):
     line = start(bench, binary, server={"supervise": False})
     done = ctl(line.loble, "upgrade", "--wait")
