@@ -166,7 +166,8 @@ static void look_for_service(struct supervisor *supervisor)
 		return;
 	}
 	supervisor->serving = true;
-	supervisor_end_takeover(supervisor);
+	supervisor->serving_ns = clock_monotonic_ns();
+	supervisor_begin_settling(supervisor);
 	if (!supervisor->served) {
 		char status[128];
 
@@ -184,9 +185,7 @@ static bool is_hung(struct supervisor *supervisor, uint64_t now_ns)
 
 	if (!supervisor->serving) {
 		const uint64_t limit_ns =
-			takeover_get()->role == TAKEOVER_NEW && supervisor->probation_ns == 0
-			? NEW_LIMIT_NS
-			: START_LIMIT_NS;
+			supervisor_takes_over(supervisor) ? NEW_LIMIT_NS : START_LIMIT_NS;
 
 		return supervisor->served && now_ns - supervisor->born_ns >= limit_ns;
 	}
@@ -315,13 +314,11 @@ enum replaced {
  */
 static enum replaced replace_worker(struct supervisor *supervisor)
 {
-	struct process_state *process = &supervisor->shm.header->process;
 	const bool had_served = supervisor->serving;
 	uint64_t delay_ns =
 		restarts_delay_ns(&supervisor->restarts, had_served, clock_monotonic_ns());
 	pid_t pid;
 
-	counter_add(&process->worker_restarts, 1);
 	do {
 		supervisor_pause(delay_ns);
 		supervisor_take_orders(supervisor);
@@ -337,7 +334,7 @@ static enum replaced replace_worker(struct supervisor *supervisor)
 	if (had_served) {
 		supervisor->restarts.failures = 0;
 	}
-	supervisor_pass_on_orders(supervisor);
+	supervisor_pass_on_orders(supervisor, supervisor->worker);
 	return REPLACED;
 }
 
@@ -359,6 +356,7 @@ static int watch_over(struct supervisor *supervisor, bool *ret_child)
 				return code_of(supervisor, status);
 			}
 			tell_story(supervisor, status);
+			counter_add(&supervisor->shm.header->process.worker_restarts, 1);
 			supervisor_go_back(supervisor);
 			switch (replace_worker(supervisor)) {
 			case REPLACED:

@@ -31,7 +31,8 @@ struct supervisor {
 	bool served;  /* a worker process has served, so a death is a crash from now on */
 	bool serving; /* the present one does */
 	struct stop_orders orders;
-	uint64_t born_ns; /* when the present one was made */
+	uint64_t born_ns;    /* when the present one was made */
+	uint64_t serving_ns; /* since when it serves */
 	uint64_t watchdog_ns;
 	uint64_t notify_ns; /* how often systemd wants to hear from us; 0: never */
 	uint64_t notified_ns;
@@ -48,7 +49,7 @@ struct supervisor {
 	uint64_t wanted;           /* upgrades that the worker process has asked for so far */
 	bool asked;                /* for one that has not begun */
 	struct held_file previous; /* the program file of the image before */
-	uint64_t probation_ns; /* since when this image serves in its place; 0: it does not yet */
+	uint64_t probation_ns;     /* since when this image has its place; 0: it has not yet */
 };
 
 /* Returns the child's id, 0 in the child, or a negative errno. */
@@ -59,14 +60,17 @@ void supervisor_pause(uint64_t ns);
 /* Takes orders to stop while there is no worker process to pass them on to. */
 void supervisor_take_orders(struct supervisor *supervisor);
 
-/* Tells the next worker process of the orders that the last one has not obeyed. */
-void supervisor_pass_on_orders(const struct supervisor *supervisor);
+/* Tells the next process of the orders that the last worker process has not obeyed. */
+void supervisor_pass_on_orders(const struct supervisor *supervisor, pid_t process);
 
 /* A stop was ordered, and no worker process comes up to do it. Returns the exit code. */
 int supervisor_stop_alone(const struct supervisor *supervisor);
 
-/* The worker process serves: an image that is new has taken over. */
-void supervisor_end_takeover(struct supervisor *supervisor);
+/* This image is a new one that has not yet proved itself. */
+bool supervisor_takes_over(const struct supervisor *supervisor);
+
+/* The worker process serves: an image that is new has to go on doing so for a moment. */
+void supervisor_begin_settling(const struct supervisor *supervisor);
 
 /*
  * Begins the upgrade that was asked for, and goes on with it. Each time something may have

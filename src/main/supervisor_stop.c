@@ -22,7 +22,7 @@ void supervisor_take_orders(struct supervisor *supervisor)
 }
 
 /* Two signals, since two of a kind would be one. */
-void supervisor_pass_on_orders(const struct supervisor *supervisor)
+void supervisor_pass_on_orders(const struct supervisor *supervisor, pid_t process)
 {
 	static const int signals[] = {SIGTERM, SIGINT};
 	const enum process_phase phase = (enum process_phase)atomic_load_explicit(
@@ -30,7 +30,7 @@ void supervisor_pass_on_orders(const struct supervisor *supervisor)
 	const uint32_t untold = stop_orders_untold(&supervisor->orders, phase);
 
 	for (uint32_t i = 0; i < untold && i < ARRAY_COUNT(signals); i++) {
-		(void)kill(supervisor->worker, signals[i]);
+		(void)kill(process, signals[i]);
 	}
 }
 

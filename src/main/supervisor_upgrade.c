@@ -9,6 +9,7 @@
 
 static const uint64_t MS_NS = 1000000;
 static const uint64_t PARK_LIMIT_NS = 500 * 1000000ULL;
+static const uint64_t SETTLE_NS = 500 * 1000000ULL;
 static const uint64_t PROBATION_NS = 20 * 1000000000ULL; /* of a new binary that serves */
 
 /* What is said about upgrades is ours to write; the state last. */
@@ -21,12 +22,29 @@ void supervisor_set_upgrade(
 	atomic_store_explicit(&process->upgrade_state, state, memory_order_release);
 }
 
-/* Another binary serves in place of the one before: that one is kept for a while. */
-void supervisor_end_takeover(struct supervisor *supervisor)
+bool supervisor_takes_over(const struct supervisor *supervisor)
 {
-	if (takeover_get()->role == TAKEOVER_NEW && supervisor->probation_ns == 0) {
+	return takeover_get()->role == TAKEOVER_NEW && supervisor->probation_ns == 0;
+}
+
+void supervisor_begin_settling(const struct supervisor *supervisor)
+{
+	if (supervisor_takes_over(supervisor)) {
+		takeover_arm(TAKEOVER_LIMIT_MS); /* anew: the first part is done */
+	}
+}
+
+/*
+ * Another binary has served in place of the one before for so long that it has adopted what there
+ * is: that counts as an upgrade. The one before is kept for a while longer.
+ */
+static void settle(struct supervisor *supervisor, uint64_t now_ns)
+{
+	/* It may have begun after now_ns was read. */
+	if (supervisor_takes_over(supervisor) && supervisor->serving &&
+		now_ns >= supervisor->serving_ns + SETTLE_NS) {
 		takeover_disarm();
-		supervisor->probation_ns = clock_monotonic_ns();
+		supervisor->probation_ns = now_ns;
 		counter_add(&supervisor->shm.header->process.upgrades, 1);
 		supervisor_set_upgrade(supervisor, UPGRADE_DONE, "");
 		notify_systemd("STATUS=upgraded");
@@ -42,13 +60,18 @@ void supervisor_go_back(struct supervisor *supervisor)
 		.oom_score = supervisor->oom_score,
 		.watchdog_ms = supervisor->watchdog_ns / MS_NS,
 	};
+	const struct stop_orders orders = supervisor->orders;
 
 	if (held_file_is_same(&supervisor->previous) &&
 		held_file_is_same(&supervisor->upgrade.memory)) {
 		(void)snprintf(handed.reason, sizeof handed.reason, "its worker process: %.70s",
 			supervisor->story);
 		takeover_disarm(); /* a timer would live on in the image before this one */
+		/* A signal that is blocked outlives execve(): the image before finds it waiting. */
+		supervisor_pass_on_orders(supervisor, supervisor->self);
 		(void)takeover_execute_open(supervisor->previous.fd, &handed);
+		supervisor_take_orders(supervisor);
+		supervisor->orders = orders;
 	}
 }
 
@@ -135,7 +158,8 @@ static bool change_binary(struct supervisor *supervisor)
 
 /*
  * A worker process that is just beginning closes what it does not know, and the trial has a
- * descriptor of its own: the wish waits until it serves. One that comes during an upgrade is void.
+ * descriptor of its own: the wish waits until it serves, and an upgrade that is not over until it
+ * is. One that comes during a trial is void.
  */
 static void look_for_wish(struct supervisor *supervisor)
 {
@@ -147,7 +171,7 @@ static void look_for_wish(struct supervisor *supervisor)
 	}
 	if (supervisor->upgrade.trial != 0) {
 		supervisor->asked = false;
-	} else if (supervisor->asked && supervisor->serving) {
+	} else if (supervisor->asked && supervisor->serving && !supervisor_takes_over(supervisor)) {
 		supervisor->asked = false;
 		begin_upgrade(supervisor);
 	}
@@ -158,6 +182,7 @@ bool supervisor_step_upgrade(struct supervisor *supervisor, uint64_t now_ns)
 {
 	char reason[TAKEOVER_REASON_MAX];
 
+	settle(supervisor, now_ns);
 	end_probation(supervisor, now_ns);
 	look_for_wish(supervisor);
 	if (supervisor->upgrade.trial == 0) {

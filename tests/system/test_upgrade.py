@@ -11,6 +11,7 @@ import time
 import pytest
 
 from harness import net, proc
+from harness.survival import worker_of
 from harness.wait import DEADLINE, SLOWNESS, until
 
 REFUSED = 78
@@ -196,10 +197,10 @@ def test_a_binary_that_fails_after_its_trial_is_taken_back(bench, binary, instal
     talk = Talk(line)
     install(installed, sabotaged(binary, what))
     loble.send_signal(signal.SIGUSR2)
-    # It may have served for a moment, and then it was done for that moment.
-    loble.wait_event("upgrade_refused", deadline=4 * DEADLINE)
     assert wait_attempt(loble, 1, "refused")["reason"]
+    loble.wait_event("upgrade_refused")
     talk.end()
+    assert loble.value("loble_upgrades_total") == 0
     assert os.stat(f"/proc/{loble.pid}/exe").st_ino == before
     install(installed, binary)
     loble.send_signal(signal.SIGUSR2)
@@ -221,6 +222,61 @@ def test_a_worker_process_that_dies_during_a_trial_changes_nothing_about_it(benc
     talk = Talk(line)  # whose sockets get the numbers that are free
     assert wait_attempt(loble, 1, "refused")["reason"] == "not today"
     talk.end()
+
+
+def worker_id(loble):
+    """The process that answers, once one does."""
+    return until(lambda: ctl(loble, "status", "--json").returncode == 0 and
+                 status(loble)["worker"]["pid"], "an answer", every=0.01)
+
+
+@pytest.mark.parametrize("counted", [False, True], ids=["before it counts", "after it counts"])
+def test_a_worker_process_that_dies_soon_takes_the_upgrade_back(bench, binary, installed, counted):
+    line = start(bench, binary)
+    loble = line.loble
+    before, inode = worker_id(loble), os.stat(f"/proc/{loble.pid}/exe").st_ino
+    talk = Talk(line)
+    install(installed, binary)
+    loble.send_signal(signal.SIGUSR2)
+    if counted:
+        wait_attempt(loble, 1, "done")
+        new = worker_id(loble)
+    else:
+        new = until(lambda: worker_of(loble) != before and worker_of(loble), "the next one")
+    os.kill(new, signal.SIGKILL)
+    loble.wait_event("upgrade_refused", detail="its worker process: killed by SIGKILL")
+    wait_attempt(loble, 1, "refused")
+    talk.end()
+    assert os.stat(f"/proc/{loble.pid}/exe").st_ino == inode
+    assert loble.value("loble_upgrades_total") == counted
+    assert loble.value("loble_worker_restarts_total") == 1
+
+
+@pytest.mark.parametrize("orders", [1, 2])
+def test_an_order_to_stop_outlives_an_upgrade_that_is_taken_back(bench, binary, installed, orders):
+    line = start(bench, binary)
+    loble = line.loble
+    client, backend = line.open()
+    client.send(b"hello")
+    assert backend.receive(5) == b"hello"
+    install(installed, binary)
+    loble.send_signal(signal.SIGUSR2)
+    wait_attempt(loble, 1, "done")
+    worker = worker_id(loble)
+    os.kill(worker, signal.SIGSTOP)  # it hears of no order any more
+    for number in (signal.SIGTERM, signal.SIGINT)[:orders]:
+        loble.send_signal(number)
+        time.sleep(0.3)
+    os.kill(worker, signal.SIGKILL)
+    loble.wait_event("upgrade_refused")
+    if orders == 1:
+        loble.wait_event("process_stopping")
+        backend.send(b"bye")
+        assert client.receive(3) == b"bye"
+        client.close()
+        backend.close()
+    assert loble.wait_exit() == 0
+    loble.check_log()
 
 
 def test_without_a_supervisor_an_upgrade_is_refused(bench, binary, installed):
