@@ -34,11 +34,12 @@ static const int airbag_signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, S
 
 /* All of the process, prepared before it is needed: a handler may not ask for memory. */
 static struct {
-	char **arguments;
+	char **arguments; /* NULL: it has not begun */
+	char **environment_at_start;
 	char program[PATH_MAX];
 	struct takeover handed;
 	char text[sizeof VARIABLE + TEXT_MAX];
-	char *environment[ENVIRONMENT_MAX + 2];
+	char *environment[ENVIRONMENT_MAX + 2]; /* of the next image */
 	uint8_t stack[STACK_BYTES];
 	volatile pid_t worker; /* 0: none */
 } self;
@@ -113,7 +114,8 @@ static void compose(const struct takeover *handed)
 	(void)snprintf(self.text, sizeof self.text, VARIABLE "=%s %d %d %ld %d %lu %s",
 		role_names[handed->role], handed->memory_fd, handed->binary_fd, (long)getpid(),
 		handed->oom_score, handed->watchdog_ms, handed->reason);
-	for (char **one = environ; *one != NULL && count < ENVIRONMENT_MAX; one++) {
+	for (char **one = environ != NULL ? environ : self.environment_at_start;
+		*one != NULL && count < ENVIRONMENT_MAX; one++) {
 		if (strncmp(*one, VARIABLE "=", sizeof VARIABLE) != 0) {
 			self.environment[count] = *one;
 			count++;
@@ -221,18 +223,44 @@ void takeover_set_memory(int memory_fd)
 	self.handed.memory_fd = memory_fd;
 }
 
-void takeover_begin(int argc, char **argv)
+static void begin(char **argv, char **environment)
 {
-	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the only thread. */
-	const char *text = getenv(VARIABLE);
-
 	self.arguments = argv;
+	self.environment_at_start = environment;
 	self.handed = (struct takeover){.memory_fd = -1, .binary_fd = -1};
-	if (text != NULL) {
-		read_handed(text);
+	for (char **one = environment; *one != NULL; one++) {
+		if (strncmp(*one, VARIABLE "=", sizeof VARIABLE) == 0) {
+			read_handed(*one + sizeof VARIABLE);
+		}
 	}
 	if (self.handed.role == TAKEOVER_NEW) {
 		takeover_arm(TAKEOVER_LIMIT_MS);
+	}
+}
+
+/*
+ * Before the constructors of any library, which may crash or hang, too. Not where a sanitizer wants
+ * to be first; and another C library may not call this at all.
+ */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+static void begin_early(int argc, char **argv, char **environment)
+{
+	if (argc > 0) {
+		begin(argv, environment);
+	}
+}
+
+typedef void early_function(int argc, char **argv, char **environment);
+
+__attribute__((section(".preinit_array"), used)) static early_function *early = begin_early;
+#endif
+
+void takeover_begin(int argc, char **argv)
+{
+	extern char **environ;
+
+	if (self.arguments == NULL) {
+		begin(argv, environ);
 	}
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the only thread. */
 	(void)unsetenv(VARIABLE);

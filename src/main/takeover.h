@@ -42,7 +42,8 @@ struct takeover {
 
 /*
  * First thing in main(): keeps the command line, reads what was handed over and takes it out of
- * the environment. A new image has its airbag from here on.
+ * the environment. A new image has its airbag from here on; where the C library is that of GNU, it
+ * has it before the constructors of its libraries run.
  */
 void takeover_begin(int argc, char **argv);
 

@@ -19,6 +19,7 @@
 
 enum { TRIAL_MEMORY_FD = 3 };
 
+static const char replaced_in_trial[] = "it was replaced during its trial";
 static const uint64_t TRIAL_LIMIT_NS = 2 * 1000000000ULL;
 
 struct held_file held_file_note(int fd)
@@ -78,6 +79,18 @@ static _Noreturn void run_trial(int memory_fd, int output_fd)
 	_exit(EXIT_CODE_REFUSED);
 }
 
+/* Whether the program on disk is still the one on trial: any other one has shown nothing. */
+static bool is_tried(const struct upgrade *upgrade)
+{
+	const struct stat *tried = &upgrade->tried;
+	struct stat now;
+
+	return stat(takeover_program(), &now) == 0 && now.st_dev == tried->st_dev &&
+		now.st_ino == tried->st_ino && now.st_size == tried->st_size &&
+		now.st_mtim.tv_sec == tried->st_mtim.tv_sec &&
+		now.st_mtim.tv_nsec == tried->st_mtim.tv_nsec;
+}
+
 bool upgrade_try(struct upgrade *upgrade, uint64_t now_ns, char reason[TAKEOVER_REASON_MAX])
 {
 	if (upgrade->binary.fd < 0) {
@@ -89,6 +102,9 @@ bool upgrade_try(struct upgrade *upgrade, uint64_t now_ns, char reason[TAKEOVER_
 		return false;
 	}
 	upgrade->began_ns = now_ns;
+	if (stat(takeover_program(), &upgrade->tried) < 0) {
+		upgrade->tried = (struct stat){.st_size = 0}; /* the trial says why */
+	}
 	upgrade->trial = fork();
 	if (upgrade->trial == 0) {
 		run_trial(upgrade->memory.fd, upgrade->output_fd);
@@ -151,7 +167,8 @@ enum upgrade_trial upgrade_look(
 		(void)snprintf(reason, TAKEOVER_REASON_MAX, "the trial took too long");
 	} else if (ended == upgrade->trial && WIFEXITED(status) &&
 		WEXITSTATUS(status) == EXIT_CODE_DONE && has_consented(upgrade->output_fd)) {
-		trial = UPGRADE_TRIAL_CONSENT;
+		trial = is_tried(upgrade) ? UPGRADE_TRIAL_CONSENT : UPGRADE_TRIAL_REFUSED;
+		(void)snprintf(reason, TAKEOVER_REASON_MAX, "%s", replaced_in_trial);
 	} else if (ended < 0 || WIFSIGNALED(status) || !read_line(upgrade->output_fd, reason)) {
 		say_how_it_ended(ended < 0 ? 0 : status, reason);
 	}
@@ -168,6 +185,10 @@ void upgrade_execute(const struct upgrade *upgrade, const struct takeover *hande
 
 	if (!held_file_is_same(&upgrade->binary) || !held_file_is_same(&upgrade->memory)) {
 		(void)snprintf(reason, TAKEOVER_REASON_MAX, "there is no way back to this binary");
+		return;
+	}
+	if (!is_tried(upgrade)) {
+		(void)snprintf(reason, TAKEOVER_REASON_MAX, "%s", replaced_in_trial);
 		return;
 	}
 	r = takeover_execute(takeover_program(), handed);

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "main/takeover.h"
@@ -29,8 +30,9 @@ struct upgrade {
 	struct held_file binary; /* the program file of this image, to go back to */
 	struct held_file memory;
 
-	pid_t trial;   /* the process of a trial that runs; 0: none */
-	int output_fd; /* owned: what it says; -1: none */
+	struct stat tried; /* the program on disk that is on trial */
+	pid_t trial;       /* the process of a trial that runs; 0: none */
+	int output_fd;     /* owned: what it says; -1: none */
 	uint64_t began_ns;
 };
 

@@ -15,6 +15,8 @@
 
 static const char *wanted = "";
 
+static void act(const char *crash, const char *hang, const char *leave);
+
 /* Before main(), when there is one thread. NOLINTBEGIN(concurrency-mt-unsafe) */
 __attribute__((constructor)) static void begin(void)
 {
@@ -24,6 +26,7 @@ __attribute__((constructor)) static void begin(void)
 	if (handed != NULL && strncmp(handed, "new ", 4) == 0 && sabotage != NULL) {
 		wanted = strdup(sabotage);
 		(void)unsetenv("SABOTAGE"); /* what is executed later is sound */
+		act("library_crash", "library_hang", "library_exit");
 	}
 }
 

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from conftest import instrumented
 from harness import net, proc
 from harness.survival import worker_of
 from harness.wait import DEADLINE, SLOWNESS, until
@@ -189,8 +190,11 @@ def test_what_cannot_take_over_is_not_tried(bench, binary, installed):
 
 
 @pytest.mark.parametrize("what", ["worker_crash", "worker_exit", "worker_hang", "loop_crash",
-                                  "supervisor_crash", "supervisor_hang"])
+                                  "supervisor_crash", "supervisor_hang", "library_crash",
+                                  "library_hang"])
 def test_a_binary_that_fails_after_its_trial_is_taken_back(bench, binary, installed, what):
+    if what.startswith("library") and instrumented(binary):
+        pytest.skip("a sanitizer comes before the airbag")
     line = start(bench, binary)
     loble = line.loble
     before = os.stat(f"/proc/{loble.pid}/exe").st_ino
@@ -208,6 +212,18 @@ def test_a_binary_that_fails_after_its_trial_is_taken_back(bench, binary, instal
     client, backend = line.open()
     client.send(b"after")
     assert backend.receive(5) == b"after"
+
+
+def test_what_was_not_tried_is_not_executed(bench, binary, installed):
+    line = start(bench, binary)
+    talk = Talk(line)
+    worse = installed.with_name("worse")
+    worse.write_text("#!/bin/sh\nexit 0\n")
+    worse.chmod(0o755)
+    install(installed, f"#!/bin/sh\nmv {worse} {installed}\necho 'loble takes over'\n")
+    line.loble.send_signal(signal.SIGUSR2)
+    assert "replaced" in wait_attempt(line.loble, 1, "refused")["reason"]
+    talk.end()
 
 
 def test_a_worker_process_that_dies_during_a_trial_changes_nothing_about_it(bench, binary,
