@@ -19,6 +19,7 @@
 #include "model/shm.h"
 #include "model/snapshot.h"
 #include "os/clock.h"
+#include "os/process.h"
 
 enum { EVENTS_PER_TURN = 64 };
 
@@ -83,15 +84,33 @@ static void run_timers(struct control *control, uint64_t now_ns)
 	}
 }
 
+/*
+ * Whoever signals by name ("pkill loble") means one thing and reaches both processes: the same
+ * order comes once more, from the supervisor, and is no second one.
+ */
+static void on_stop_order(struct control *control, bool direct)
+{
+	uint32_t *mine = direct ? &control->stop_direct : &control->stop_told;
+	const uint32_t other = direct ? control->stop_told : control->stop_direct;
+
+	(*mine)++;
+	if (*mine > other) {
+		control->stop_signals++;
+	}
+}
+
 static void on_signals(struct control *control)
 {
 	struct signalfd_siginfo info;
 
 	while (read(control->setup.signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+		const bool direct =
+			process_main() != getpid() && info.ssi_pid != (uint32_t)process_main();
+
 		switch ((int)info.ssi_signo) {
 		case SIGTERM:
 		case SIGINT:
-			control->stop_signals++;
+			on_stop_order(control, direct);
 			break;
 		case SIGUSR1:
 			control->setup.reopen_logs(control->setup.context);
@@ -100,7 +119,9 @@ static void on_signals(struct control *control)
 			reload_request(control, CAUSE_SIGNAL);
 			break;
 		case SIGUSR2:
-			control_on_upgrade(control);
+			if (!direct) {
+				control_on_upgrade(control);
+			}
 			break;
 		default:
 			break;

@@ -35,6 +35,8 @@ struct control {
 	uint64_t drain_next_ns;         /* when to look at backends that were taken out */
 	struct stop stop;
 	uint32_t stop_signals; /* not yet seen by the machine */
+	uint32_t stop_told;    /* orders to stop that the supervisor has passed on */
+	uint32_t stop_direct;  /* and that others have given to this process itself */
 	uint64_t version;      /* of the current snapshot */
 	uint64_t cut_sessions; /* at the stop */
 	bool listening;        /* it has not been said that the listeners are closed */
@@ -60,10 +62,10 @@ int control_make_roster(struct control *control, const struct config *config,
 /* Publishes what has changed, waits for the grace period, cuts what is to be cut. */
 void control_publish(struct control *control, uint64_t now_ns);
 
-/* Takes up the phase that the process is in: it starts, or a predecessor has begun to stop it. */
 /* The supervisor has changed what it says about an upgrade. */
 void control_on_upgrade(struct control *control);
 
+/* Takes up the phase that the process is in: it starts, or a predecessor has begun to stop it. */
 void control_begin(struct control *control);
 
 /* Feeds the stop machine and does what it says. Returns whether the process has stopped. */

@@ -295,6 +295,28 @@ def test_a_worker_that_hangs_does_not_hold_up_the_stop(bench, signals):
     line.loble.check_log()
 
 
+@pytest.mark.parametrize("order", ["children first", "supervisor first"])
+def test_who_signals_both_processes_by_name_gives_one_order(bench, order):
+    line = bench.line(timeouts={"drain": "60s"})
+    client, backend = line.open()
+    client.send(b"x")
+    assert backend.receive(1) == b"x"
+    processes = proc.tree(line.loble.pid)
+
+    def both():
+        for pid in processes if order == "supervisor first" else processes[::-1]:
+            os.kill(pid, signal.SIGTERM)
+    both()
+    line.loble.wait_event("process_stopping")
+    assert client.silent()
+    client.send(b"still served")
+    assert backend.receive(12) == b"still served"
+    both()
+    assert line.loble.wait_exit() == 0
+    assert client.rest() == (b"", RESET)
+    line.loble.check_log()
+
+
 def kill_worker_process(loble):
     (worker,) = [pid for pid in proc.tree(loble.pid) if pid != loble.pid]
     os.kill(worker, signal.SIGKILL)
