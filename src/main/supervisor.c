@@ -134,6 +134,7 @@ pid_t supervisor_start_worker(struct supervisor *supervisor)
 	}
 	counter_set(&supervisor->shm.header->process.past_cpu_ns, process_ended_cpu_ns());
 	supervisor->serving = false;
+	supervisor->hung = false;
 	supervisor->born_ns = clock_monotonic_ns();
 	pid = process_fork_sharing_descriptors();
 	if (pid > 0) {
@@ -263,8 +264,9 @@ static void tell_story(struct supervisor *supervisor, int status)
 	if (WIFSIGNALED(status)) {
 		const char *name = sigabbrev_np(WTERMSIG(status));
 
-		(void)snprintf(supervisor->story, sizeof supervisor->story, "killed by SIG%s%s",
-			name == NULL ? "?" : name, WCOREDUMP(status) ? ", with a core" : "");
+		(void)snprintf(supervisor->story, sizeof supervisor->story, "%skilled by SIG%s%s",
+			supervisor->hung ? "hung: " : "", name == NULL ? "?" : name,
+			WCOREDUMP(status) ? ", with a core" : "");
 	} else {
 		(void)snprintf(supervisor->story, sizeof supervisor->story, "ended with %d",
 			WEXITSTATUS(status));
@@ -368,6 +370,7 @@ static int watch_over(struct supervisor *supervisor, bool *ret_child)
 				return supervisor_stop_alone(supervisor);
 			}
 		} else if (is_hung(supervisor, now_ns)) {
+			supervisor->hung = true;
 			(void)kill(supervisor->worker, SIGABRT);
 			supervisor_pause(S_NS / 100);
 			(void)kill(supervisor->worker, SIGKILL);

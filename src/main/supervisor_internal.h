@@ -38,6 +38,7 @@ struct supervisor {
 	uint64_t notified_ns;
 	uint64_t beats[WORKERS_MAX]; /* of each worker when the process was made */
 	struct hang hangs[WORKERS_MAX];
+	bool hung; /* one of them did, or it never served: it is ended for that */
 	struct restarts restarts;
 	sigset_t signals; /* that it waits for */
 	sigset_t before;  /* the mask of whoever started us */

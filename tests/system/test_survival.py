@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from conftest import instrumented
 from harness.backends import echo
 from harness.survival import (DEATHS, FAILING, REFUSED, Monotone, Replaceable, Stand, kill_worker,
                               scrape, survive, upgrade, upgrade_in_vain, worker_of)
@@ -74,6 +75,40 @@ def test_the_log_says_what_has_happened(bench, death):
     assert told["level"] == "warn"
     assert told["detail"] == f"killed by {death.name}"
     assert worker_of(loble) != before
+
+
+@pytest.mark.parametrize("how", ["spin", "wait"])
+def test_a_worker_process_that_hangs_is_replaced(bench, directory, binary, how):
+    shim = binary.parents[2] / "tests/shim/hang.so"
+    if not shim.exists() or instrumented(binary):
+        pytest.skip("there is no shim for this build")
+    line = bench.line(server={"watchdog": "3s", "workers": 2},
+                      options={"env": {"LD_PRELOAD": str(shim), "HANG": str(directory / "hang")}})
+    loble = line.loble
+    before = worker_of(loble)
+    ends = [line.open() for _ in range(6)]
+    (directory / "new").write_text(how)
+    (directory / "new").rename(directory / "hang")
+    ends[0][0].send(b"caught between receiving and sending")
+    told = loble.wait_event("worker_restarted")
+    assert told["detail"].startswith("hung: killed by SIG"), told
+    assert ends[0][1].receive(36) == b"caught between receiving and sending"
+    for client, backend in ends:
+        client.send(b"on")
+        assert backend.receive(2) == b"on"
+    assert worker_of(loble) != before
+
+
+def test_a_worker_process_that_is_stopped_does_not_hang(bench):
+    line = bench.line(server={"watchdog": "1s"})
+    client, backend = line.open()
+    before = worker_of(line.loble)
+    os.kill(before, signal.SIGSTOP)
+    client.send(b"later")
+    time.sleep(4)
+    assert worker_of(line.loble) == before
+    os.kill(before, signal.SIGCONT)
+    assert backend.receive(5) == b"later"
 
 
 def test_the_supervisor_is_the_process_that_was_started(bench):
