@@ -432,6 +432,9 @@ static int oversee(struct supervisor *supervisor)
 			strerrordesc_np(-pid));
 	} else if (pid > 0) {
 		code = watch_over(supervisor, &child);
+		if (!child) {
+			upgrade_abandon(&supervisor->upgrade);
+		}
 	}
 	if (pid == 0 || child) {
 		code = serve(supervisor);

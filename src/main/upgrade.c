@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -65,6 +66,8 @@ static _Noreturn void run_trial(int memory_fd, int output_fd)
 	sigset_t none;
 	int r;
 
+	(void)setpgid(0, 0); /* so that what it starts can be ended with it */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)sigemptyset(&none);
 	(void)pthread_sigmask(SIG_SETMASK, &none, NULL);
 	/* First out of the way: the two may lie in each other's place. */
@@ -119,6 +122,23 @@ bool upgrade_try(struct upgrade *upgrade, uint64_t now_ns, char reason[TAKEOVER_
 	return true;
 }
 
+/* And what it has started. */
+static void end_trial(const struct upgrade *upgrade)
+{
+	(void)kill(-upgrade->trial, SIGKILL);
+	(void)kill(upgrade->trial, SIGKILL);
+	while (waitpid(upgrade->trial, NULL, 0) < 0 && errno == EINTR) {
+	}
+}
+
+void upgrade_abandon(struct upgrade *upgrade)
+{
+	if (upgrade->trial != 0) {
+		end_trial(upgrade);
+		upgrade->trial = 0;
+	}
+}
+
 /* The first line of what it said, if it said anything. */
 static bool read_line(int fd, char line[TAKEOVER_REASON_MAX])
 {
@@ -162,8 +182,7 @@ enum upgrade_trial upgrade_look(
 		return UPGRADE_TRIAL_RUNS;
 	}
 	if (ended == 0) {
-		(void)kill(upgrade->trial, SIGKILL);
-		(void)waitpid(upgrade->trial, NULL, 0);
+		end_trial(upgrade);
 		(void)snprintf(reason, TAKEOVER_REASON_MAX, "the trial took too long");
 	} else if (ended == upgrade->trial && WIFEXITED(status) &&
 		WEXITSTATUS(status) == EXIT_CODE_DONE && has_consented(upgrade->output_fd)) {

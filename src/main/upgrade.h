@@ -55,6 +55,9 @@ bool upgrade_try(struct upgrade *upgrade, uint64_t now_ns, char reason[TAKEOVER_
 enum upgrade_trial upgrade_look(
 	struct upgrade *upgrade, uint64_t now_ns, char reason[TAKEOVER_REASON_MAX]);
 
+/* We end: so does a trial that runs. */
+void upgrade_abandon(struct upgrade *upgrade);
+
 /*
  * Executes the program on disk in our place. The worker process has ended and was waited for.
  * Returns only when that failed, with a reason.

@@ -214,6 +214,21 @@ def test_a_binary_that_fails_after_its_trial_is_taken_back(bench, binary, instal
     assert backend.receive(5) == b"after"
 
 
+@pytest.mark.parametrize("end", ["too long", "stop"])
+def test_nothing_is_left_of_a_trial(bench, binary, installed, end):
+    loble = start(bench, binary).loble
+    told = installed.with_name("told")
+    install(installed, f"#!/bin/sh\nsleep 600 &\necho $! >{told}.new\nmv {told}.new {told}\nwait\n")
+    loble.send_signal(signal.SIGUSR2)
+    until(told.exists, "the trial to run")
+    sleeper = int(told.read_text())
+    if end == "stop":
+        loble.stop()
+    else:
+        wait_attempt(loble, 1, "refused")
+    until(lambda: not proc.alive(sleeper), "the end of what the trial has started")
+
+
 def test_what_was_not_tried_is_not_executed(bench, binary, installed):
     line = start(bench, binary)
     talk = Talk(line)
