@@ -250,6 +250,10 @@ static void on_signal(struct supervisor *supervisor, int signal)
 		supervisor->asked = true;
 		break;
 	case SIGHUP:
+		supervisor->reload_ordered = true;
+		supervisor->reload_before = supervisor_last_reload(supervisor);
+		(void)kill(supervisor->worker, signal);
+		break;
 	case SIGUSR1:
 		(void)kill(supervisor->worker, signal);
 		break;

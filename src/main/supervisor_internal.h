@@ -31,8 +31,10 @@ struct supervisor {
 	bool served;  /* a worker process has served, so a death is a crash from now on */
 	bool serving; /* the present one does */
 	struct stop_orders orders;
-	uint64_t born_ns;    /* when the present one was made */
-	uint64_t serving_ns; /* since when it serves */
+	bool reload_ordered;    /* to the present worker process */
+	uint64_t reload_before; /* when there had last been one then */
+	uint64_t born_ns;       /* when the present one was made */
+	uint64_t serving_ns;    /* since when it serves */
 	uint64_t watchdog_ns;
 	uint64_t notify_ns; /* how often systemd wants to hear from us; 0: never */
 	uint64_t notified_ns;
@@ -61,8 +63,11 @@ void supervisor_pause(uint64_t ns);
 /* Takes orders to stop while there is no worker process to pass them on to. */
 void supervisor_take_orders(struct supervisor *supervisor);
 
+/* A number that changes with each reload that has ended. */
+uint64_t supervisor_last_reload(const struct supervisor *supervisor);
+
 /* Tells the next process of the orders that the last worker process has not obeyed. */
-void supervisor_pass_on_orders(const struct supervisor *supervisor, pid_t process);
+void supervisor_pass_on_orders(struct supervisor *supervisor, pid_t process);
 
 /* A stop was ordered, and no worker process comes up to do it. Returns the exit code. */
 int supervisor_stop_alone(const struct supervisor *supervisor);

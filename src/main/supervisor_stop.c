@@ -8,6 +8,11 @@
 #include "main/supervisor_internal.h"
 #include "os/clock.h"
 
+uint64_t supervisor_last_reload(const struct supervisor *supervisor)
+{
+	return counter_get(&supervisor->shm.header->process.reload_wall_ns);
+}
+
 void supervisor_take_orders(struct supervisor *supervisor)
 {
 	static const struct timespec now = {.tv_sec = 0};
@@ -22,7 +27,17 @@ void supervisor_take_orders(struct supervisor *supervisor)
 }
 
 /* Two signals, since two of a kind would be one. */
-void supervisor_pass_on_orders(const struct supervisor *supervisor, pid_t process)
+/* Once: were it the reload that the worker process died of, the next one is not to die of it. */
+static void pass_on_reload(struct supervisor *supervisor, pid_t process)
+{
+	if (supervisor->reload_ordered &&
+		supervisor_last_reload(supervisor) == supervisor->reload_before) {
+		(void)kill(process, SIGHUP);
+	}
+	supervisor->reload_ordered = false;
+}
+
+void supervisor_pass_on_orders(struct supervisor *supervisor, pid_t process)
 {
 	static const int signals[] = {SIGTERM, SIGINT};
 	const enum process_phase phase = (enum process_phase)atomic_load_explicit(
@@ -32,6 +47,7 @@ void supervisor_pass_on_orders(const struct supervisor *supervisor, pid_t proces
 	for (uint32_t i = 0; i < untold && i < ARRAY_COUNT(signals); i++) {
 		(void)kill(process, signals[i]);
 	}
+	pass_on_reload(supervisor, process);
 }
 
 int supervisor_stop_alone(const struct supervisor *supervisor)

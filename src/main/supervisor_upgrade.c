@@ -145,6 +145,7 @@ static bool change_binary(struct supervisor *supervisor)
 	pid_t pid;
 
 	park_worker(supervisor);
+	supervisor_pass_on_orders(supervisor, supervisor->self);
 	forget_previous(supervisor); /* from now on the way back is to this image */
 	upgrade_execute(&supervisor->upgrade, &handed, reason);
 	supervisor_set_upgrade(supervisor, UPGRADE_REFUSED, reason);

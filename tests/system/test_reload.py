@@ -12,6 +12,7 @@ import pytest
 from harness import net, proc, toml
 from harness.backends import echo
 from harness.net import END, RESET, connect
+from harness.survival import scrape, worker_of
 from harness.torture import Torture, assert_nothing_wrong, program
 from harness.wait import SLOWNESS, until
 
@@ -619,6 +620,20 @@ def test_who_dies_after_a_reload_is_followed_by_what_was_reloaded(bench, reloade
     loble.apply("listeners +0 -1 ~0")
     until(lambda: closed(more), "the listener to close")
     assert net.exchange(where, b"") == (b"one", END)
+
+
+def test_an_order_to_reload_is_not_lost_with_a_worker_process_that_dies(bench, reloader):
+    loble, _ = two_pools(bench, reloader)
+    one = loble.loble
+    for attempt in range(1, 17):
+        loble.config["pools"]["one"]["backends"][0]["weight"] = 1 + attempt
+        one.file.write_text(toml.dumps(loble.config))
+        os.kill(until(lambda: worker_of(one), "a worker process"), signal.SIGKILL)
+        time.sleep(0.0005 * (attempt % 8))
+        one.send_signal(signal.SIGHUP)
+        one.wait_event("config_loaded", count=attempt + 1)
+    assert scrape(one).get("loble_backend_weight", pool="one", backend="a") == 17
+    assert not one.events("config_refused")
 
 
 def test_who_dies_while_a_listener_closes_is_followed_by_who_closes_it(bench, reloader):
