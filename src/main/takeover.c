@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/array.h"
+#include "main/held_file.h"
 
 enum {
 	ENVIRONMENT_MAX = 1024,
@@ -38,6 +39,8 @@ static struct {
 	char **environment_at_start;
 	char program[PATH_MAX];
 	struct takeover handed;
+	struct held_file binary; /* that the airbag executes */
+	struct held_file memory; /* and hands over */
 	char text[sizeof VARIABLE + TEXT_MAX];
 	char *environment[ENVIRONMENT_MAX + 2]; /* of the next image */
 	uint8_t stack[STACK_BYTES];
@@ -164,6 +167,9 @@ static void burst(int signal)
 	}
 	(void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 	end_worker();
+	if (!held_file_is_same(&self.binary) || !held_file_is_same(&self.memory)) {
+		_exit(128 + signal); /* they are what the worker process has made of them */
+	}
 	back.role = TAKEOVER_BACK;
 	back.binary_fd = -1;
 	(void)snprintf(back.reason, sizeof back.reason, "%s",
@@ -221,6 +227,7 @@ void takeover_wait(void)
 void takeover_set_memory(int memory_fd)
 {
 	self.handed.memory_fd = memory_fd;
+	self.memory = held_file_note(memory_fd);
 }
 
 static void begin(char **argv, char **environment)
@@ -234,6 +241,8 @@ static void begin(char **argv, char **environment)
 		}
 	}
 	if (self.handed.role == TAKEOVER_NEW) {
+		self.binary = held_file_note(self.handed.binary_fd);
+		self.memory = held_file_note(self.handed.memory_fd);
 		takeover_arm(TAKEOVER_LIMIT_MS);
 	}
 }

@@ -23,26 +23,6 @@ enum { TRIAL_MEMORY_FD = 3 };
 static const char replaced_in_trial[] = "it was replaced during its trial";
 static const uint64_t TRIAL_LIMIT_NS = 2 * 1000000000ULL;
 
-struct held_file held_file_note(int fd)
-{
-	struct held_file file = {.fd = fd};
-	struct stat status;
-
-	if (fd >= 0 && fstat(fd, &status) == 0) {
-		file.device = status.st_dev;
-		file.inode = status.st_ino;
-	}
-	return file;
-}
-
-bool held_file_is_same(const struct held_file *file)
-{
-	struct stat status;
-
-	return file->fd >= 0 && fstat(file->fd, &status) == 0 && status.st_dev == file->device &&
-		status.st_ino == file->inode;
-}
-
 /* Not close-on-exec: the next image goes back to it. */
 static struct held_file hold_own_binary(void)
 {

@@ -11,20 +11,8 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "main/held_file.h"
 #include "main/takeover.h"
-
-/*
- * A descriptor of ours that the worker process, which shares them, could have put another file in
- * place of: what it was is remembered, and compared once nobody shares them.
- */
-struct held_file {
-	int fd; /* owned; -1: none */
-	dev_t device;
-	ino_t inode;
-};
-
-struct held_file held_file_note(int fd);
-bool held_file_is_same(const struct held_file *file);
 
 struct upgrade {
 	struct held_file binary; /* the program file of this image, to go back to */

@@ -399,7 +399,7 @@ static const struct metric metrics[] = {
 	{"loble_sessions_lost_total", "counter",
 		"Sessions that a new worker process had to reset instead.",
 		SCOPE_PROCESS, write_lost, WORKER(lost)},
-	{"loble_upgrades_total", "counter", 
+	{"loble_upgrades_total", "counter",
 		"Upgrades of the binary in place, also those taken back after they were done.",
 		SCOPE_PROCESS, write_process_state, PROCESS(upgrades)},
 	{"loble_log_lines_dropped_total", "counter", "Log lines lost because nobody took them.",

@@ -5,8 +5,10 @@
  * Threads: the first one of each process.
  */
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -14,6 +16,7 @@
 #include <unistd.h>
 
 static const char *wanted = "";
+static int binary_fd = -1; /* of the program before */
 
 static void act(const char *crash, const char *hang, const char *leave);
 
@@ -25,6 +28,7 @@ __attribute__((constructor)) static void begin(void)
 
 	if (handed != NULL && strncmp(handed, "new ", 4) == 0 && sabotage != NULL) {
 		wanted = strdup(sabotage);
+		(void)sscanf(handed, "new %*d %d", &binary_fd);
 		(void)unsetenv("SABOTAGE"); /* what is executed later is sound */
 		act("library_crash", "library_hang", "library_exit");
 	}
@@ -62,12 +66,27 @@ int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *ti
 	return real(set, info, timeout);
 }
 
+/* Puts another program in place of the one before, and makes the supervisor go back to it. */
+static void attack(void)
+{
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody writes to it any more */
+	const char *path = getenv("SABOTAGE_PROGRAM");
+
+	if (path != NULL && dup2(open(path, O_PATH), binary_fd) >= 0) {
+		(void)kill(getppid(), SIGSEGV);
+		(void)pause();
+	}
+}
+
 /* The worker process does this once, in the middle of its start. */
 int signalfd(int fd, const sigset_t *mask, int flags)
 {
 	int (*real)(int, const sigset_t *, int);
 	void *found = next("signalfd");
 
+	if (strcmp(wanted, "worker_attack") == 0) {
+		attack();
+	}
 	act("worker_crash", "worker_hang", "worker_exit");
 	memcpy(&real, &found, sizeof real);
 	return real(fd, mask, flags);

@@ -310,6 +310,18 @@ def test_an_order_to_stop_outlives_an_upgrade_that_is_taken_back(bench, binary, 
     loble.check_log()
 
 
+def test_no_program_is_executed_that_a_worker_process_has_put_there(bench, binary, installed):
+    loble = start(bench, binary).loble
+    intruder, told = installed.with_name("intruder"), installed.with_name("told")
+    intruder.write_text(f"#!/bin/sh\n>{told}\nexit 0\n")
+    intruder.chmod(0o755)
+    install(installed, sabotaged(binary, f"worker_attack SABOTAGE_PROGRAM={intruder}"))
+    loble.send_signal(signal.SIGUSR2)
+    assert loble.wait_exit() == 128 + signal.SIGSEGV
+    assert not told.exists()
+    loble.check_log()
+
+
 def test_without_a_supervisor_an_upgrade_is_refused(bench, binary, installed):
     line = start(bench, binary, server={"supervise": False})
     done = ctl(line.loble, "upgrade", "--wait")
