@@ -85,18 +85,18 @@ static void run_timers(struct control *control, uint64_t now_ns)
 }
 
 /*
- * Whoever signals by name ("pkill loble") means one thing and reaches both processes: the same
- * order comes once more, from the supervisor, and is no second one.
+ * Only the supervisor gives orders to stop. Whoever else sends such a signal means one process, or
+ * by its name ("pkill loble") both: it ends this one like any other signal, and the next one goes
+ * on, or hears of the order from the supervisor, once.
  */
-static void on_stop_order(struct control *control, bool direct)
+static void die_of(int signal)
 {
-	uint32_t *mine = direct ? &control->stop_direct : &control->stop_told;
-	const uint32_t other = direct ? control->stop_told : control->stop_direct;
+	sigset_t set;
 
-	(*mine)++;
-	if (*mine > other) {
-		control->stop_signals++;
-	}
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, signal);
+	(void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	(void)raise(signal);
 }
 
 static void on_signals(struct control *control)
@@ -110,7 +110,10 @@ static void on_signals(struct control *control)
 		switch ((int)info.ssi_signo) {
 		case SIGTERM:
 		case SIGINT:
-			on_stop_order(control, direct);
+			if (direct) {
+				die_of((int)info.ssi_signo);
+			}
+			control->stop_signals++;
 			break;
 		case SIGUSR1:
 			control->setup.reopen_logs(control->setup.context);

@@ -35,8 +35,6 @@ struct control {
 	uint64_t drain_next_ns;         /* when to look at backends that were taken out */
 	struct stop stop;
 	uint32_t stop_signals; /* not yet seen by the machine */
-	uint32_t stop_told;    /* orders to stop that the supervisor has passed on */
-	uint32_t stop_direct;  /* and that others have given to this process itself */
 	uint64_t version;      /* of the current snapshot */
 	uint64_t cut_sessions; /* at the stop */
 	bool listening;        /* it has not been said that the listeners are closed */

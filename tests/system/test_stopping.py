@@ -301,9 +301,9 @@ def test_who_signals_both_processes_by_name_gives_one_order(bench, order):
     client, backend = line.open()
     client.send(b"x")
     assert backend.receive(1) == b"x"
-    processes = proc.tree(line.loble.pid)
 
     def both():
+        processes = proc.tree(line.loble.pid)
         for pid in processes if order == "supervisor first" else processes[::-1]:
             os.kill(pid, signal.SIGTERM)
     both()

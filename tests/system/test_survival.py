@@ -111,6 +111,19 @@ def test_a_worker_process_that_is_stopped_does_not_hang(bench):
     assert backend.receive(5) == b"later"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGALRM,
+                                    signal.SIGRTMAX], ids=lambda number: number.name)
+def test_an_order_to_stop_is_the_supervisors_and_else_a_death_like_any_other(bench, number):
+    line = bench.line()
+    client, backend = line.open()
+    for count in range(1, 4):
+        kill_worker(line.loble, number)
+        client.send(b"on")
+        assert backend.receive(2) == b"on"
+    told = line.loble.wait_event("worker_restarted", count=count)
+    assert told["detail"].startswith("killed by SIG")
+
+
 def test_the_supervisor_is_the_process_that_was_started(bench):
     stand = Stand(bench)
     loble = stand.start()
