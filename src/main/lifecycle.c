@@ -106,8 +106,9 @@ uint64_t lifecycle_settle(struct config *config)
 	return descriptors;
 }
 
-static int open_log(const char *path, uint32_t format, counter_t *dropped,
-	struct log_writer **ret_writer, struct error *err)
+/* Somebody's successor has no reason to give up the sessions that are waiting. */
+static int open_log(const struct process *process, const char *path, struct log_writer **ret_writer,
+	struct error *err)
 {
 	static const enum log_writer_format formats[] = {
 		[CONFIG_FORMAT_AUTO] = LOG_WRITER_AUTO,
@@ -116,9 +117,10 @@ static int open_log(const char *path, uint32_t format, counter_t *dropped,
 	};
 	const struct log_writer_setup setup = {
 		.path = path,
-		.format = formats[format],
+		.format = formats[process->config.logging.format],
 		.journal_stream = secure_getenv("JOURNAL_STREAM"),
-		.dropped = dropped,
+		.makes_do = process->setup->inherit,
+		.dropped = &process->shm.header->process.log_lines_dropped,
 	};
 
 	return log_writer_open(&setup, ret_writer, err);
@@ -134,8 +136,7 @@ static const enum log_level log_levels[] = {
 static int start_log(struct process *process, struct error *err)
 {
 	const struct config *config = &process->config;
-	const int r = open_log(config->logging.file, config->logging.format,
-		&process->shm.header->process.log_lines_dropped, &process->log, err);
+	const int r = open_log(process, config->logging.file, &process->log, err);
 
 	if (r == 0) {
 		log_set_up(log_levels[config->logging.level], log_writer_format(process->log),
@@ -157,8 +158,7 @@ static int start_access_log(struct process *process, struct error *err)
 		process->access_log = process->log;
 		return 0;
 	}
-	return open_log(config->access_log.file, config->logging.format,
-		&process->shm.header->process.log_lines_dropped, &process->access_log, err);
+	return open_log(process, config->access_log.file, &process->access_log, err);
 }
 
 static void stop_access_log(struct process *process)
@@ -271,6 +271,7 @@ static int start_observe(struct process *process, struct error *err)
 		.metrics_address = config->metrics.address,
 		.admin_fd = process->admin.fd,
 		.requests = process->requests,
+		.makes_do = process->setup->inherit,
 		.access_rings = process->plane.access,
 		.access_writer = process->access_log,
 	};

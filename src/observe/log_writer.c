@@ -185,9 +185,18 @@ static void tell_dropped(struct log_writer *writer)
 	}
 }
 
-static void do_reopen(struct log_writer *writer)
+static void tell_unopened(struct log_writer *writer, const char *event, int code)
 {
 	struct log_line line;
+
+	log_begin_as(&line, writer->format, LOG_ERROR, event, clock_wall_ns());
+	log_text(&line, "file", writer->path);
+	log_text(&line, "reason", strerrordesc_np(code));
+	put_own_line(writer, &line);
+}
+
+static void do_reopen(struct log_writer *writer)
+{
 	int fd;
 
 	if (writer->path == NULL) {
@@ -195,13 +204,7 @@ static void do_reopen(struct log_writer *writer)
 	}
 	fd = open_path(writer->path);
 	if (fd < 0) {
-		const int code = errno;
-
-		log_begin_as(
-			&line, writer->format, LOG_ERROR, "log_reopen_failed", clock_wall_ns());
-		log_text(&line, "file", writer->path);
-		log_text(&line, "reason", strerrordesc_np(code));
-		put_own_line(writer, &line);
+		tell_unopened(writer, "log_reopen_failed", errno);
 		return;
 	}
 	(void)close(writer->fd);
@@ -424,6 +427,8 @@ static void init_locks(struct log_writer *writer)
 static int open_all(
 	struct log_writer *writer, const struct log_writer_setup *setup, struct error *err)
 {
+	int code = 0;
+
 	writer->ring = malloc(RING_BYTES);
 	writer->path = setup->path == NULL ? NULL : strdup(setup->path);
 	if (writer->ring == NULL || (setup->path != NULL && writer->path == NULL)) {
@@ -436,6 +441,10 @@ static int open_all(
 	if (writer->path != NULL) {
 		writer->fd = open_path(writer->path);
 	}
+	if (writer->fd < 0 && setup->makes_do) {
+		code = errno;
+		writer->fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	}
 	if (writer->fd < 0) {
 		return error_set(err, errno, "%s: cannot open the log", setup->path);
 	}
@@ -443,6 +452,9 @@ static int open_all(
 	writer->format = settle_format(setup, writer->fd);
 	writer->priorities = writer->path == NULL && is_journal(setup->journal_stream);
 	writer->dropped_total = setup->dropped;
+	if (code != 0) {
+		tell_unopened(writer, "log_open_failed", code);
+	}
 	return thread_start(&writer->thread, "loble-log", run, writer, err);
 }
 

@@ -35,6 +35,11 @@ struct log_writer_setup {
 	 * standard error, each line gets the prefix by which the journal knows its priority.
 	 */
 	const char *journal_stream;
+	/*
+	 * A file that cannot be opened is no error: lines go to standard error, the first one says
+	 * why, and log_writer_reopen() tries again.
+	 */
+	bool makes_do;
 	counter_t *dropped; /* borrowed: counts lost lines; NULL: only the writer itself counts */
 };
 

@@ -150,6 +150,32 @@ static void a_path_that_cannot_be_opened_is_an_error(void **state)
 	assert_null(writer);
 }
 
+static void who_makes_do_writes_to_standard_error_until_the_path_is_there(void **state)
+{
+	const struct place *place = *state;
+	const int instead = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	struct log_writer *writer;
+	char text[256] = "";
+
+	assert_true(instead >= 0);
+	assert_int_equal(mkdir(place->path, 0700), 0);
+	(void)dup2(instead, STDERR_FILENO);
+	writer = open_writer((struct log_writer_setup){.path = place->path, .makes_do = true});
+	put(writer, LOG_INFO, "one\n");
+	for (int i = 0; strstr(text, "\none\n") == NULL; i++) {
+		assert_true(i < TIMEOUT_MS);
+		(void)usleep(1000);
+		assert_true(pread(instead, text, sizeof text - 1, 0) >= 0);
+	}
+	assert_non_null(strstr(text, "event=log_open_failed"));
+	assert_int_equal(rmdir(place->path), 0);
+	log_writer_reopen(writer);
+	put(writer, LOG_INFO, "two\n");
+	log_writer_close(writer, TIMEOUT_MS);
+	expect_content(place->path, "two\n");
+	(void)close(instead);
+}
+
 /* Opening one to write would wait for a reader. */
 static void a_fifo_without_a_reader_is_an_error(void **state)
 {
@@ -390,6 +416,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		IN_PLACE(lines_arrive_in_order),
 		IN_PLACE(a_path_that_cannot_be_opened_is_an_error),
+		IN_PLACE(who_makes_do_writes_to_standard_error_until_the_path_is_there),
 		IN_PLACE(a_fifo_without_a_reader_is_an_error),
 		IN_PLACE(the_format_follows_the_far_end),
 		IN_PLACE(the_journal_gets_priorities),

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "model/rcu.h"
 #include "model/request.h"
 #include "model/snapshot.h"
@@ -26,6 +27,7 @@ enum {
 	ACCESS_PERIOD_MS = 50,
 	ACCESS_RETRY_MS = 5,        /* where the writer had no room for all */
 	ACCESS_LAST_WAIT_MS = 1000, /* for such a writer, at the end */
+	METRICS_RETRY_MS = 1000,    /* where they could not be served */
 	NS_PER_MS = 1000000,
 };
 
@@ -37,6 +39,10 @@ struct observe {
 	struct http *servers[SERVERS_MAX]; /* owned; for whom, does not matter here */
 	struct http *metrics;              /* borrowed: one of them; NULL: none */
 	_Atomic uint16_t port;             /* of the metrics; 0: none */
+	/* The thread's: the metrics that could not be served there, and when it tries again. */
+	bool missing;
+	struct address missing_address;
+	uint64_t retry_ns;
 	/* A reload: the first thread prepares, the admin thread takes over and clears `moving`. */
 	bool prepared;
 	struct http *next_metrics; /* owned while prepared or moving; NULL: none any more */
@@ -70,7 +76,8 @@ static int servers_timeout_ms(const struct observe *observe)
 /* `drained`: whether nothing is left of the access log. */
 static int sleep_ms(const struct observe *observe, bool drained)
 {
-	const int timeout_ms = servers_timeout_ms(observe);
+	const int timeout_ms =
+		sooner(servers_timeout_ms(observe), observe->missing ? METRICS_RETRY_MS : -1);
 
 	if (observe->access_log.rings == NULL || (!observe->access_enabled && drained)) {
 		return timeout_ms;
@@ -120,6 +127,7 @@ static void move_metrics(struct observe *observe)
 		(void)epoll_ctl(observe->epoll_fd, EPOLL_CTL_ADD, http_fd(next), &event);
 		observe->servers[observe->server_count++] = next;
 	}
+	observe->missing = false;
 	observe->metrics = next;
 	observe->next_metrics = NULL;
 	observe->port = next == NULL ? 0 : http_port(next);
@@ -142,31 +150,6 @@ static void serve(struct observe *observe)
 	}
 }
 
-static void *run(void *argument)
-{
-	struct observe *observe = argument;
-	struct epoll_event event;
-	bool drained = true;
-
-	rcu_reader_begin();
-	while (!atomic_load_explicit(&observe->leaving, memory_order_acquire)) {
-		const bool servers_wait = servers_timeout_ms(observe) >= 0;
-		int ready;
-
-		rcu_offline();
-		ready = epoll_wait(observe->epoll_fd, &event, 1, sleep_ms(observe, drained));
-		rcu_online();
-		look_at_snapshot(observe);
-		if (ready != 0 || servers_wait) { /* else it is time for the access log alone */
-			serve(observe);
-		}
-		drained = drain_access(observe);
-	}
-	rcu_reader_end();
-	drain_last(observe);
-	return NULL;
-}
-
 static int watch(const struct observe *observe, int fd)
 {
 	struct epoll_event event = {.events = EPOLLIN};
@@ -184,25 +167,90 @@ static int start_server(struct observe *observe, const struct http_setup *setup,
 	}
 	observe->servers[observe->server_count++] = http;
 	r = watch(observe, http_fd(http));
-	return r < 0 ? error_set(err, -r, "cannot watch the HTTP server") : 0;
+	if (r < 0) {
+		observe->server_count--;
+		http_free(http);
+		return error_set(err, -r, "cannot watch the HTTP server");
+	}
+	return 0;
+}
+
+static int serve_metrics(struct observe *observe, const struct address *address, struct error *err)
+{
+	const struct http_setup setup = {
+		.name = "metrics",
+		.address = *address,
+		.site = {.table_count = 1, .tables = {pages_routes(&observe->pages)}},
+	};
+	const int r = start_server(observe, &setup, err);
+
+	if (r == 0) {
+		observe->metrics = observe->servers[observe->server_count - 1];
+		observe->port = http_port(observe->metrics);
+	}
+	return r;
+}
+
+static void retry_metrics(struct observe *observe)
+{
+	const uint64_t now_ns = clock_monotonic_ns();
+	struct error err;
+
+	if (!observe->missing || now_ns < observe->retry_ns) {
+		return;
+	}
+	observe->retry_ns = now_ns + (uint64_t)METRICS_RETRY_MS * NS_PER_MS;
+	if (serve_metrics(observe, &observe->missing_address, &err) == 0) {
+		observe->missing = false;
+	}
+}
+
+static void *run(void *argument)
+{
+	struct observe *observe = argument;
+	struct epoll_event event;
+	bool drained = true;
+
+	rcu_reader_begin();
+	while (!atomic_load_explicit(&observe->leaving, memory_order_acquire)) {
+		const bool servers_wait = servers_timeout_ms(observe) >= 0;
+		int ready;
+
+		rcu_offline();
+		ready = epoll_wait(observe->epoll_fd, &event, 1, sleep_ms(observe, drained));
+		retry_metrics(observe); /* offline: a name may take its time */
+		rcu_online();
+		look_at_snapshot(observe);
+		if (ready != 0 || servers_wait) { /* else it is time for the access log alone */
+			serve(observe);
+		}
+		drained = drain_access(observe);
+	}
+	rcu_reader_end();
+	drain_last(observe);
+	return NULL;
 }
 
 static int open_metrics(struct observe *observe, struct error *err)
 {
-	const struct http_setup setup = {
-		.name = "metrics",
-		.address = observe->setup.metrics_address,
-		.site = {.table_count = 1, .tables = {pages_routes(&observe->pages)}},
-	};
+	const struct observe_setup *setup = &observe->setup;
 	int r;
 
-	if (!observe->setup.serve_metrics) {
+	if (!setup->serve_metrics) {
 		return 0;
 	}
-	r = start_server(observe, &setup, err);
-	if (r == 0) {
-		observe->metrics = observe->servers[0];
-		observe->port = http_port(observe->metrics);
+	/* An answer to a name may take its time, too. */
+	r = setup->makes_do && setup->metrics_address.kind == ADDRESS_NAME
+		? -EAGAIN
+		: serve_metrics(observe, &setup->metrics_address, err);
+	if (r < 0 && setup->makes_do) {
+		if (r != -EAGAIN) {
+			log_message(LOG_WARN, "metrics_missing", "%s", err->text);
+		}
+		observe->missing = true;
+		observe->missing_address = setup->metrics_address;
+		observe_wake(observe);
+		return 0;
 	}
 	return r;
 }

@@ -32,6 +32,11 @@ struct observe_setup {
 
 	bool serve_metrics;
 	struct address metrics_address; /* any kind; a name is looked up in observe_start() */
+	/*
+	 * Metrics that cannot be served are no error: the thread tries again each second, and
+	 * looks up a name. For a successor, who has sessions to go on with.
+	 */
+	bool makes_do;
 
 	/*
 	 * The admin socket: listening, non-blocking; -1: none. Borrowed. It serves the pages too,

@@ -124,6 +124,32 @@ static void an_address_in_use_is_an_error(void **state)
 	observe_stop(observe);
 }
 
+static void who_makes_do_serves_metrics_once_the_address_is_free(void **state)
+{
+	struct snapshot_store store = {.current = NULL};
+	struct observe_setup setup = serving(*state, &store);
+	struct observe *observe;
+	struct observe *second;
+	char text[32];
+	char *answer;
+
+	assert_int_equal(observe_start(&setup, &observe, NULL), 0);
+	(void)snprintf(text, sizeof text, "127.0.0.1:%u", observe_port(observe));
+	assert_null(address_parse(text, strlen(text), &setup.metrics_address));
+	setup.makes_do = true;
+	assert_int_equal(observe_start(&setup, &second, &(struct error){.code = 0}), 0);
+	assert_int_equal(observe_port(second), 0);
+	observe_stop(observe);
+	for (int i = 0; observe_port(second) == 0; i++) {
+		assert_true(i < TIMEOUT_S * 100);
+		(void)usleep(10000);
+	}
+	answer = get(observe_port(second), "/healthz");
+	assert_memory_equal(answer, "HTTP/1.1 200 ", 13);
+	free(answer);
+	observe_stop(second);
+}
+
 static void with_nothing_to_do_there_is_no_thread(void **state)
 {
 	const struct observe_setup setup = {.shm = *state, .admin_fd = -1};
@@ -184,6 +210,7 @@ int main(void)
 		IN_SHM(all_paths_are_served_by_the_thread),
 		IN_SHM(a_waiting_client_does_not_delay_the_end),
 		IN_SHM(an_address_in_use_is_an_error),
+		IN_SHM(who_makes_do_serves_metrics_once_the_address_is_free),
 		IN_SHM(with_nothing_to_do_there_is_no_thread),
 		IN_SHM(the_end_writes_the_last_sessions),
 	};

@@ -1,6 +1,7 @@
 """Nothing is dropped: sessions outlive their worker process, whatever kills it."""
 
 import os
+import shutil
 import signal
 import time
 
@@ -122,6 +123,25 @@ def test_an_order_to_stop_is_the_supervisors_and_else_a_death_like_any_other(ben
         assert backend.receive(2) == b"on"
     told = line.loble.wait_event("worker_restarted", count=count)
     assert told["detail"].startswith("killed by SIG")
+
+
+def test_a_log_that_cannot_be_opened_any_more_keeps_nobody_from_going_on(bench):
+    logs = bench.directory / "logs"
+    logs.mkdir()
+    line = bench.line(logging={"file": str(logs / "log")}, admin={"socket": "admin.sock"},
+                      access_log={"enabled": True, "file": str(logs / "access")})
+    client, backend = line.open()
+    before = worker_of(line.loble)
+    shutil.rmtree(logs)
+    os.kill(before, signal.SIGKILL)
+    client.send(b"on")
+    assert backend.receive(2) == b"on"
+    assert scrape(line.loble)("loble_worker_restarts_total") == 1
+    assert "log_open_failed" in line.loble.log
+    logs.mkdir()
+    line.loble.send_signal(signal.SIGUSR1)
+    until((logs / "log").exists, "the log")
+    until((logs / "access").exists, "the access log")
 
 
 def test_the_supervisor_is_the_process_that_was_started(bench):
