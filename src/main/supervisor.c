@@ -33,7 +33,8 @@ enum {
 static const uint64_t S_NS = 1000000000;
 static const uint64_t MS_NS = 1000000;
 static const uint64_t STARTING_LOOK_NS = 5 * 1000000ULL;
-static const uint64_t NEW_LIMIT_NS = 1 * 1000000000ULL;    /* of the first of a new binary */
+static const uint64_t NEW_LIMIT_NS = 1 * 1000000000ULL; /* of the first of a new binary */
+static const uint64_t SORTING_NS = 1 * 1000000000ULL;   /* for which it sorts descriptors at most */
 static const uint64_t START_LIMIT_NS = 30 * 1000000000ULL; /* of a successor: else it hangs */
 
 /* What a worker process needs of its own, before it does anything else. */
@@ -215,6 +216,16 @@ static bool is_hung(struct supervisor *supervisor, uint64_t now_ns)
 	return hung && !process_is_traced(supervisor->worker);
 }
 
+/*
+ * A message needs a socket for a moment, and a successor that is just beginning closes what it does
+ * not know: the number could be somebody else's when we close it.
+ */
+static bool may_notify(const struct supervisor *supervisor, uint64_t now_ns)
+{
+	return !supervisor->served || supervisor->serving ||
+		now_ns >= supervisor->born_ns + SORTING_NS;
+}
+
 static void tell_watchdog(struct supervisor *supervisor, uint64_t now_ns)
 {
 	if (supervisor->notify_ns != 0 &&
@@ -327,6 +338,7 @@ static enum replaced replace_worker(struct supervisor *supervisor)
 
 	do {
 		supervisor_pause(delay_ns);
+		tell_watchdog(supervisor, clock_monotonic_ns());
 		supervisor_take_orders(supervisor);
 		if (!had_served && stop_orders_final(&supervisor->orders, clock_monotonic_ns())) {
 			return REPLACED_BY_NONE;
@@ -354,7 +366,9 @@ static int watch_over(struct supervisor *supervisor, bool *ret_child)
 
 		look_for_service(supervisor);
 		on_signal(supervisor, signal);
-		tell_watchdog(supervisor, now_ns);
+		if (may_notify(supervisor, now_ns)) {
+			tell_watchdog(supervisor, now_ns);
+		}
 		if (waitpid(supervisor->worker, &status, WNOHANG) == supervisor->worker) {
 			takeover_set_worker(0);
 			look_for_service(supervisor);
