@@ -251,7 +251,16 @@ static void begin(char **argv, char **environment)
  * Before the constructors of any library, which may crash or hang, too. Not where a sanitizer wants
  * to be first; and another C library may not call this at all.
  */
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+	__has_feature(memory_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+
+#ifndef SANITIZED
 static void begin_early(int argc, char **argv, char **environment)
 {
 	if (argc > 0) {
