@@ -163,25 +163,26 @@ static void settle(counter_t *begun, counter_t *ended, uint32_t there)
 	counter_set(ended, counter_get(begun) - there);
 }
 
+static bool is_used(const struct identity *identity)
+{
+	return atomic_load_explicit(&identity->used, memory_order_relaxed) != 0;
+}
+
+/* Those in use come first. The rest has never been touched, and to read it would take memory. */
 static void settle_counters(struct worker *worker, const struct census *census)
 {
 	const struct shm *shm = worker->setup.shm;
 
-	for (uint32_t i = 0; i < LISTENERS_MAX; i++) {
+	for (uint32_t i = 0; i < LISTENERS_MAX && is_used(&shm->listeners[i].identity); i++) {
 		struct listener_counters *counters = worker_listener_counters(worker, i);
 
-		if (atomic_load_explicit(&shm->listeners[i].identity.used, memory_order_relaxed) !=
-			0) {
-			settle(&counters->connections, &counters->closed, census->listeners[i]);
-			settle(&counters->claimed, &counters->released, census->claimed[i]);
-		}
+		settle(&counters->connections, &counters->closed, census->listeners[i]);
+		settle(&counters->claimed, &counters->released, census->claimed[i]);
 	}
-	for (uint32_t i = 0; i < SLOTS_MAX; i++) {
+	for (uint32_t i = 0; i < SLOTS_MAX && is_used(&shm->slots[i].identity); i++) {
 		struct slot_counters *counters = worker_slot_counters(worker, i);
 
-		if (atomic_load_explicit(&shm->slots[i].identity.used, memory_order_relaxed) != 0) {
-			settle(&counters->started, &counters->finished, census->slots[i]);
-		}
+		settle(&counters->started, &counters->finished, census->slots[i]);
 	}
 }
 

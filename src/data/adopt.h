@@ -31,8 +31,8 @@ int adopt_begin(struct worker *worker);
 void adopt_start(struct worker *worker);
 
 /*
- * With which of `count` sessions the process after so many restarts begins: where deaths come faster
- * than all sessions can be looked at, each one's turn comes soon. Below `count`, or 0.
+ * With which of `count` sessions the process after so many restarts begins: where deaths come
+ * faster than all sessions can be looked at, each one's turn comes soon. Below `count`, or 0.
  */
 uint32_t adopt_first(uint64_t restarts, uint32_t count);
 

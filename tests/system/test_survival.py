@@ -8,6 +8,7 @@ import time
 import pytest
 
 from conftest import instrumented
+from harness import proc
 from harness.backends import echo
 from harness.survival import (DEATHS, FAILING, REFUSED, Monotone, Replaceable, Stand, kill_worker,
                               scrape, survive, upgrade, upgrade_in_vain, worker_of)
@@ -39,6 +40,23 @@ def test_killed_workers_cost_no_session_and_no_byte(bench):
     assert metrics("loble_sessions_lost_total") == 0
     assert len(loble.events("worker_restarted")) == 10
     loble.stop()
+
+
+def shared_bytes(loble):
+    """How much of the shared memory has ever been touched."""
+    number = next(number for number, target in proc.descriptors(loble.pid).items()
+                  if target.startswith("/memfd:loble "))
+    return os.stat(f"/proc/{loble.pid}/fd/{number}").st_blocks * 512
+
+
+def test_a_death_touches_no_memory_that_was_never_used(bench):
+    loble = bench.loble(bench.greeter("here"))
+    assert loble.ask().data == b"here"
+    before = shared_bytes(loble)
+    for _ in range(3):
+        kill_worker(loble, signal.SIGKILL)
+    assert loble.ask().data == b"here"
+    assert shared_bytes(loble) < before + (512 << 10)
 
 
 def test_all_bytes_are_accounted_for(bench):
