@@ -222,6 +222,11 @@ static void judge_uring(const struct host *host, struct doctor_finding *finding)
 			program_of(host));
 		return;
 	}
+	if (host->uring_error == EINVAL || host->uring_error == ENOSYS) {
+		mend(finding,
+			"grep CONFIG_IO_URING /boot/config-$(uname -r)    # y, from Linux 5.18 on");
+		return;
+	}
 	mend(finding,
 		"sysctl -w kernel.io_uring_disabled=0    # in a unit: SystemCallFilter=@aio; in a "
 		"container: let its seccomp profile pass io_uring_setup, _enter, _register");

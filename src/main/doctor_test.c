@@ -150,6 +150,11 @@ static void no_uring(struct host *host)
 	host->uring_error = EPERM;
 }
 
+static void old_uring(struct host *host)
+{
+	host->uring_error = EINVAL;
+}
+
 static void no_liburing(struct host *host)
 {
 	host->uring_error = EOPNOTSUPP;
@@ -218,6 +223,7 @@ static void each_trouble_is_noticed_once(void **state)
 		{no_bpf, "steering", "setcap cap_bpf,cap_net_bind_service=ep /usr/bin/loble"},
 		{no_uring, "io_uring", "kernel.io_uring_disabled=0"},
 		{no_liburing, "io_uring", "liburing-dev"},
+		{old_uring, "io_uring", "from Linux 5.18 on"},
 		{no_low_ports, "low_ports", "setcap cap_net_bind_service=ep /usr/bin/loble"},
 		{huge_shared, "huge_pages", "echo advise > "},
 		{huge_everywhere, "huge_pages", "echo madvise > "},

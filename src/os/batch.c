@@ -33,7 +33,10 @@ enum { SEND_FLAGS = MSG_DONTWAIT | MSG_NOSIGNAL };
  */
 int batch_create(struct batch **ret_batch)
 {
-	/* One thread only, which is not interrupted (6.1); an older kernel does without. */
+	/*
+	 * One thread only, which is not interrupted (6.1); an older kernel does without. What is
+	 * older than 5.18 has not all of the calls, and refuses the flag.
+	 */
 	static const unsigned flags[] = {
 		IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
 		IORING_SETUP_SUBMIT_ALL,

@@ -18,8 +18,8 @@ struct batch;
 enum { BATCH_CALLS_MAX = 64 };
 
 /*
- * Returns 0 or a negative errno: -ENOSYS and -EPERM, the kernel or this process is without
- * io_uring; -EOPNOTSUPP, the program was built without it.
+ * Returns 0 or a negative errno: -ENOSYS, -EINVAL or -EPERM, the kernel or this process is without
+ * io_uring as of Linux 5.18; -EOPNOTSUPP, the program was built without it.
  */
 int batch_create(struct batch **ret_batch);
 
