@@ -124,13 +124,20 @@ static uint64_t beats_of(const struct supervisor *supervisor, uint32_t worker)
 	return counter_get(&supervisor->shm.worker_states[worker].heartbeat);
 }
 
+static void note_beats(struct supervisor *supervisor)
+{
+	for (uint32_t i = 0; i < supervisor->shm.workers; i++) {
+		supervisor->beats[i] = beats_of(supervisor, i);
+	}
+}
+
 /* Returns the child's id, 0 in the child, or a negative errno. */
 pid_t supervisor_start_worker(struct supervisor *supervisor)
 {
 	pid_t pid;
 
+	note_beats(supervisor);
 	for (uint32_t i = 0; i < supervisor->shm.workers; i++) {
-		supervisor->beats[i] = beats_of(supervisor, i);
 		supervisor->hangs[i] = (struct hang){.looked_ns = 0};
 	}
 	counter_set(&supervisor->shm.header->process.past_cpu_ns, process_ended_cpu_ns());
@@ -151,6 +158,19 @@ static enum process_phase phase_of(const struct supervisor *supervisor)
 		&supervisor->shm.header->process.phase, memory_order_acquire);
 }
 
+bool supervisor_all_go_on(const struct supervisor *supervisor)
+{
+	for (uint32_t i = 0; i < supervisor->shm.workers; i++) {
+		const struct worker_state *state = &supervisor->shm.worker_states[i];
+
+		if (atomic_load_explicit(&state->awake, memory_order_relaxed) != 0 &&
+			beats_of(supervisor, i) == supervisor->beats[i]) {
+			return false;
+		}
+	}
+	return true;
+}
+
 static bool all_beat(const struct supervisor *supervisor)
 {
 	for (uint32_t i = 0; i < supervisor->shm.workers; i++) {
@@ -169,6 +189,7 @@ static void look_for_service(struct supervisor *supervisor)
 	}
 	supervisor->serving = true;
 	supervisor->serving_ns = clock_monotonic_ns();
+	note_beats(supervisor);
 	supervisor_begin_settling(supervisor);
 	if (!supervisor->served) {
 		char status[128];

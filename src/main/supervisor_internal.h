@@ -38,7 +38,7 @@ struct supervisor {
 	uint64_t watchdog_ns;
 	uint64_t notify_ns; /* how often systemd wants to hear from us; 0: never */
 	uint64_t notified_ns;
-	uint64_t beats[WORKERS_MAX]; /* of each worker when the process was made */
+	uint64_t beats[WORKERS_MAX]; /* of each worker when it was made, or began to serve */
 	struct hang hangs[WORKERS_MAX];
 	bool hung; /* one of them did, or it never served: it is ended for that */
 	struct restarts restarts;
@@ -71,6 +71,9 @@ void supervisor_pass_on_orders(struct supervisor *supervisor, pid_t process);
 
 /* A stop was ordered, and no worker process comes up to do it. Returns the exit code. */
 int supervisor_stop_alone(const struct supervisor *supervisor);
+
+/* Since the worker process began to serve, no worker has stayed in one and the same turn. */
+bool supervisor_all_go_on(const struct supervisor *supervisor);
 
 /* This image is a new one that has not yet proved itself. */
 bool supervisor_takes_over(const struct supervisor *supervisor);

@@ -42,7 +42,7 @@ static void settle(struct supervisor *supervisor, uint64_t now_ns)
 {
 	/* It may have begun after now_ns was read. */
 	if (supervisor_takes_over(supervisor) && supervisor->serving &&
-		now_ns >= supervisor->serving_ns + SETTLE_NS) {
+		now_ns >= supervisor->serving_ns + SETTLE_NS && supervisor_all_go_on(supervisor)) {
 		takeover_disarm();
 		supervisor->probation_ns = now_ns;
 		counter_add(&supervisor->shm.header->process.upgrades, 1);

@@ -13,8 +13,8 @@ struct call {
 	int fd;
 	uint32_t number;
 	uint32_t length;
-	bool is_send;
-	void *bytes;
+	void *into;       /* NULL: it sends */
+	const void *from; /* NULL: it receives */
 };
 
 struct batch {
@@ -82,17 +82,14 @@ void batch_recv(struct batch *batch, uint32_t number, int fd, void *bytes, size_
 {
 	add(batch,
 		&(const struct call){
-			.fd = fd, .number = number, .length = (uint32_t)length, .bytes = bytes});
+			.fd = fd, .number = number, .length = (uint32_t)length, .into = bytes});
 }
 
 void batch_send(struct batch *batch, uint32_t number, int fd, const void *bytes, size_t length)
 {
 	add(batch,
-		&(const struct call){.fd = fd,
-			.number = number,
-			.length = (uint32_t)length,
-			.is_send = true,
-			.bytes = (void *)(uintptr_t)bytes});
+		&(const struct call){
+			.fd = fd, .number = number, .length = (uint32_t)length, .from = bytes});
 }
 
 static void prepare(struct batch *batch)
@@ -102,11 +99,10 @@ static void prepare(struct batch *batch)
 		struct io_uring_sqe *entry = io_uring_get_sqe(&batch->ring);
 
 		assert(entry != NULL); /* it is empty before, and has room for all */
-		if (call->is_send) {
-			io_uring_prep_send(entry, call->fd, call->bytes, call->length, SEND_FLAGS);
+		if (call->from != NULL) {
+			io_uring_prep_send(entry, call->fd, call->from, call->length, SEND_FLAGS);
 		} else {
-			io_uring_prep_recv(
-				entry, call->fd, call->bytes, call->length, MSG_DONTWAIT);
+			io_uring_prep_recv(entry, call->fd, call->into, call->length, MSG_DONTWAIT);
 		}
 		entry->user_data = call->number;
 	}
@@ -160,8 +156,8 @@ static int call_alone(const struct call *call)
 	ssize_t n;
 
 	do {
-		n = call->is_send ? send(call->fd, call->bytes, call->length, SEND_FLAGS)
-				  : recv(call->fd, call->bytes, call->length, MSG_DONTWAIT);
+		n = call->from != NULL ? send(call->fd, call->from, call->length, SEND_FLAGS)
+				       : recv(call->fd, call->into, call->length, MSG_DONTWAIT);
 	} while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : (int)n;
 }
@@ -206,7 +202,12 @@ void batch_recv(struct batch *batch, uint32_t number, int fd, void *bytes, size_
 
 void batch_send(struct batch *batch, uint32_t number, int fd, const void *bytes, size_t length)
 {
-	batch_recv(batch, number, fd, (void *)(uintptr_t)bytes, length);
+	(void)batch;
+	(void)number;
+	(void)fd;
+	(void)bytes;
+	(void)length;
+	abort();
 }
 
 void batch_run(struct batch *batch, int results[BATCH_CALLS_MAX])

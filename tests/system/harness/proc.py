@@ -7,17 +7,28 @@ import time
 from pathlib import Path
 
 
+GONE = (FileNotFoundError, ProcessLookupError)
+
+
+def children(pid, task):
+    try:
+        text = Path(f"/proc/{pid}/task/{task}/children").read_text()
+    except GONE:  # a thread may end, and the process goes on
+        return []
+    return [int(child) for child in text.split()]
+
+
 def tree(pid):
     """The process and all below it."""
     found, queue = [], [pid]
     while queue:
         one = queue.pop()
         try:
-            for task in os.listdir(f"/proc/{one}/task"):
-                children = Path(f"/proc/{one}/task/{task}/children").read_text()
-                queue += [int(child) for child in children.split()]
-        except (FileNotFoundError, ProcessLookupError):
+            tasks = os.listdir(f"/proc/{one}/task")
+        except GONE:
             continue
+        for task in tasks:
+            queue += children(one, task)
         found.append(one)
     return found
 
@@ -26,7 +37,7 @@ def alive(pid):
     """Whether the process runs; one that has ended and that nobody has waited for does not."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
+    except GONE:
         return False
     return stat.rsplit(")", 1)[1].split()[0] not in "ZX"
 
@@ -61,7 +72,7 @@ def cpu_seconds(pid):
         for task in tasks:
             try:
                 total += int(Path(f"/proc/{one}/task/{task}/schedstat").read_text().split()[0])
-            except (FileNotFoundError, ProcessLookupError):
+            except GONE:
                 continue
     return total / 1e9
 
