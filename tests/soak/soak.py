@@ -32,6 +32,11 @@ LOAD = {"probes": 20, "think": 1500, "every": 2000, "burst": 262144, "life": 300
                "half_up=60,half_down=60,idle=340,silent=50,abort=30,aborted=30"}
 
 
+# Where deaths follow one another a session may have to wait for most of it: each byte counts there,
+# and not the time that it takes.
+PATIENT = {"stall": 90000, "grace": 120000}
+
+
 class Bench:
     """What tests/system/conftest.py gives to tests, for a program."""
 
@@ -79,10 +84,10 @@ class Row:
             self.failures.append(what)
 
 
-def start(bench, options, **tables):
-    stand = Stand(bench, kinds=[("tcp4", "tcp4")] * 3, **tables)
+def start(bench, options, **load):
+    stand = Stand(bench, kinds=[("tcp4", "tcp4")] * 3)
     stand.start()
-    stand.load(sessions=options.sessions, rate=options.rate, seed=options.seed, **LOAD)
+    stand.load(sessions=options.sessions, rate=options.rate, seed=options.seed, **{**LOAD, **load})
     return stand
 
 
@@ -144,7 +149,7 @@ def part_kills(bench, options, row):
 
 def part_storm(bench, options, row):
     """Deaths in quick succession, to be everywhere in the code when they come."""
-    stand = start(bench, options)
+    stand = start(bench, options, **PATIENT)
     dice, loble = random.Random(options.seed), stand.loble
     for number in range(options.rounds):
         gone = until(lambda: worker_of(loble), "a worker process", every=0.0005)
