@@ -48,7 +48,7 @@ static void an_idle_session_goes_on(const struct rig_options *options)
 		assert_int_equal(continued(&line, CONTINUED_WHOLE), i);
 	}
 	rig_die(&line.rig); /* so that nobody writes to the record any more */
-	assert_int_equal(record_of(&line)->attempts, 0);
+	assert_int_equal(rig_record(&line.rig, 0).attempts, 0);
 	rig_succeed(&line.rig);
 	line_close(&line);
 }
@@ -169,8 +169,8 @@ static void blocked_bytes_go_on(const struct rig_options *options, bool down)
 	to = down ? line.client : line.backend;
 	limit_buffers(to);
 	rig_die(&line.rig); /* so that nobody else touches its sockets */
-	limit_buffers(record_of(&line)->fd[SIDE_CLIENT]);
-	limit_buffers(record_of(&line)->fd[SIDE_BACKEND]);
+	limit_buffers(rig_record(&line.rig, 0).fd[SIDE_CLIENT]);
+	limit_buffers(rig_record(&line.rig, 0).fd[SIDE_BACKEND]);
 	rig_succeed(&line.rig);
 	sent = send_until_blocked(from, stream);
 	assert_true(sent < BULK_BYTES);
@@ -395,12 +395,6 @@ static void what_came_before_a_reset_is_delivered(void **state)
 	line_close(&line);
 }
 
-/* Looks at what the worker writes. */
-__attribute__((no_sanitize("thread"))) static bool lingers(const struct line *line)
-{
-	return (record_of(line)->flags & RECORD_LINGERING) != 0;
-}
-
 /* The backend has answered and gone while the client still sends: the answer is not cut short. */
 static void an_early_answer_is_not_reset(void **state)
 {
@@ -412,7 +406,8 @@ static void an_early_answer_is_not_reset(void **state)
 	rig_write(line.backend, "answer", 6);
 	(void)close(line.backend);
 	line.backend = -1;
-	for (int i = 0; i < RIG_WAIT_MS && !lingers(&line); i++) {
+	for (int i = 0; i < RIG_WAIT_MS && (rig_record(&line.rig, 0).flags & RECORD_LINGERING) == 0;
+		i++) {
 		rig_write(line.client, "x", 1);
 		(void)usleep(1000);
 	}

@@ -18,9 +18,8 @@ static int option_of(const struct rig *rig, int level, int option)
 	int value = -1;
 	socklen_t length = sizeof value;
 
-	assert_int_equal(getsockopt(shm_record(&rig->shm, 0, 0)->fd[SIDE_BACKEND], level, option,
-				 &value, &length),
-		0);
+	assert_int_equal(
+		getsockopt(rig_record(rig, 0).fd[SIDE_BACKEND], level, option, &value, &length), 0);
 	return value;
 }
 

@@ -68,6 +68,9 @@ void rig_succeed(struct rig *rig);
 /* Publishes the first `count` backends as the pool's. */
 void rig_publish(struct rig *rig, uint32_t count);
 
+/* A copy of the record of session `index`, which the worker may be about to change. */
+struct session_record rig_record(const struct rig *rig, uint32_t index);
+
 void rig_command(struct rig *rig, enum command_kind kind, uint32_t argument);
 
 /* A connected client; a connection taken from backend `index`. Both time out after RIG_WAIT_MS. */
