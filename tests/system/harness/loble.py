@@ -17,6 +17,9 @@ REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSa
            "runtime error:", "Sanitizer:DEADLYSIGNAL", "SUMMARY: ")
 EXIT_ON_REPORT = 99
 
+# What the runtime of a coverage build says where a process has given up the right to write its files.
+COVERAGE = "profiling:"
+
 
 def environment(extra=None):
     env = dict(os.environ, **(extra or {}))
@@ -75,8 +78,11 @@ class Loble:
 
     def _collect(self):
         for line in self.process.stderr:
+            text = line.decode(errors="backslashreplace").rstrip("\n")
+            if text.startswith(COVERAGE):
+                continue
             with self._news:
-                self.lines.append(line.decode(errors="backslashreplace").rstrip("\n"))
+                self.lines.append(text)
                 self._news.notify_all()
 
     @property
