@@ -25,7 +25,7 @@ struct worker;
 int adopt_begin(struct worker *worker);
 
 /*
- * Before anything else is received: saves the bytes that are in the receive buffer, and starts a
+ * Before anything else is received: saves the bytes in the receive buffer and lanes, and starts a
  * session for clients that the dead process had accepted and not yet recorded.
  */
 void adopt_start(struct worker *worker);
