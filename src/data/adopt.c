@@ -57,6 +57,16 @@ static void inherit_session(struct worker *worker, uint32_t index)
 	}
 }
 
+/* Its try has ended: the socket was closed as one that belongs to nothing. */
+static void forget_try(struct session_record *record, uint32_t index)
+{
+	record->check = session_record_check_client(record, index);
+	atomic_signal_fence(memory_order_seq_cst);
+	record->fd[SIDE_BACKEND] = -1;
+	record->slot = RECORD_NONE;
+	record->preamble[SIDE_BACKEND] = 0;
+}
+
 /* The owner word of a chunk or pipe is right when the record names it, too. */
 static bool is_owned(const struct worker *worker, uint32_t owner, uint32_t number, bool chunk)
 {
@@ -199,7 +209,7 @@ static void take_census(struct worker *worker, struct census *census)
 		sessions++;
 		census->listeners[record->listener]++;
 		census->claimed[record->listener] += (record->flags & RECORD_CLAIMED) != 0 ? 1 : 0;
-		if (is_open(record)) {
+		if (session_record_has_backend(record, index)) {
 			census->slots[record->slot]++;
 		}
 	}
@@ -214,6 +224,9 @@ static void inherit_records(struct worker *worker, const struct census *census)
 		if (is_live(record)) {
 			check_holders(worker, index);
 			inherit_session(worker, index);
+			if (!session_record_has_backend(record, index)) {
+				forget_try(record, index);
+			}
 			continue;
 		}
 		if (atomic_load_explicit(&record->state, memory_order_relaxed) == RECORD_CLOSING) {
@@ -272,25 +285,24 @@ static void lose(struct worker *worker, uint32_t index, enum lost_reason reason)
 	session_close(worker, index, 1 << SIDE_CLIENT | 1 << SIDE_BACKEND);
 }
 
-/* Nothing of the client has been consumed: as if it had just been accepted. */
 static void continue_connecting(struct worker *worker, uint32_t index)
 {
-	struct session_record *record = &worker->records[index];
-	struct session *session = &worker->sessions[index];
+	const struct session_record *record = &worker->records[index];
+	const int lost = adopt_prove_connecting(worker, index);
 
-	record->fd[SIDE_BACKEND] = -1; /* closed with all that belongs to nothing */
-	record->slot = RECORD_NONE;
-	memset(record->preamble, 0, sizeof record->preamble);
-	session_record_clear(record, RECORD_LOCAL_BACKEND);
-	record->check = session_record_check_client(record, index);
-	session->phase = SESSION_WAITING;
-	count_continued(worker, CONTINUED_CONNECTING);
-	if (worker_watch(worker, index, SIDE_CLIENT, record->fd[SIDE_CLIENT]) < 0) {
-		session_blame(session, CLOSED_BY_PROXY, CLOSE_ERROR);
-		session_close(worker, index, 1 << SIDE_CLIENT);
+	if (lost >= 0) {
+		lose(worker, index, (enum lost_reason)lost);
 		return;
 	}
-	connector_begin(worker, index);
+	worker->sessions[index].phase = SESSION_WAITING;
+	count_continued(worker, CONTINUED_CONNECTING);
+	if (worker_watch(worker, index, SIDE_CLIENT, record->fd[SIDE_CLIENT]) < 0) {
+		session_cut(worker, index, CLOSE_ERROR);
+	} else if (record->fd[SIDE_BACKEND] >= 0) {
+		connector_continue(worker, index);
+	} else {
+		connector_begin(worker, index);
+	}
 }
 
 /* Has both sockets watched; what has happened since the last event is told again. */

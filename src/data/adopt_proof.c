@@ -314,3 +314,26 @@ int adopt_prove(struct worker *worker, uint32_t index, enum continued_from *ret_
 	}
 	return prove_streams(worker, index, ret_from);
 }
+
+int adopt_prove_connecting(struct worker *worker, uint32_t index)
+{
+	struct session_record *record = &worker->records[index];
+	struct stream_position position;
+
+	if (!session_record_valid(record, index) || record->moved[SIDE_CLIENT] != 0 ||
+		record->moved[SIDE_BACKEND] != 0) {
+		return LOST_DAMAGED;
+	}
+	if ((record->flags & RECORD_LOCAL_CLIENT) != 0) {
+		return PROVEN;
+	}
+	if (stream_position_get(record->fd[SIDE_CLIENT], false, &position) < 0 ||
+		position.consumed != 0 || position.handed != 0) {
+		return LOST_DAMAGED;
+	}
+	if (position.reset) { /* asking has consumed the error */
+		worker->sessions[index].side[SIDE_CLIENT] |= SIDE_RESET;
+		session_record_set(record, RECORD_RESET_CLIENT);
+	}
+	return PROVEN;
+}

@@ -16,3 +16,9 @@ struct worker;
  * were. Returns a negative number when all is well, or the enum lost_reason.
  */
 int adopt_prove(struct worker *worker, uint32_t index, enum continued_from *ret_from);
+
+/*
+ * Proves that nothing has gone through the client's socket of a session that is connecting, in
+ * either direction: state is the one word that no check word covers. Returns the same.
+ */
+int adopt_prove_connecting(struct worker *worker, uint32_t index);

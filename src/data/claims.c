@@ -91,11 +91,13 @@ static bool is_sound(const struct session_record *record)
 }
 
 /* The descriptors that a record speaks for: -1 where it has none. */
-static void list_descriptors(const struct session_record *record, int ret_fds[static SIDE_COUNT])
+static void list_descriptors(
+	const struct session_record *record, uint32_t index, int ret_fds[static SIDE_COUNT])
 {
 	ret_fds[SIDE_CLIENT] = session_record_fd(record, SIDE_CLIENT);
-	ret_fds[SIDE_BACKEND] =
-		state_of(record) == RECORD_OPEN ? session_record_fd(record, SIDE_BACKEND) : -1;
+	ret_fds[SIDE_BACKEND] = session_record_has_backend(record, index)
+		? session_record_fd(record, SIDE_BACKEND)
+		: -1;
 }
 
 static void claim_session(struct table *table, uint32_t worker, uint32_t index)
@@ -111,7 +113,7 @@ static void claim_session(struct table *table, uint32_t worker, uint32_t index)
 		forget(table, worker, record);
 		return;
 	}
-	list_descriptors(record, fds);
+	list_descriptors(record, index, fds);
 	for (int side = 0; side < SIDE_COUNT; side++) {
 		if (fds[side] >= 0 && !is_in_range(table, fds[side])) {
 			forget(table, worker, record);
@@ -143,7 +145,7 @@ static void confirm_session(struct table *table, uint32_t worker, uint32_t index
 	if (state_of(record) != RECORD_CONNECTING && state_of(record) != RECORD_OPEN) {
 		return;
 	}
-	list_descriptors(record, fds);
+	list_descriptors(record, index, fds);
 	for (int side = 0; side < SIDE_COUNT; side++) {
 		if (fds[side] >= 0 && !is_its_own(table, fds[side])) {
 			forget(table, worker, record);

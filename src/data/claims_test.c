@@ -25,6 +25,18 @@ static uint64_t lost(const struct line *line, enum lost_reason reason)
 	return counter_get(&line->rig.shm.worker_states[0].lost[reason]);
 }
 
+/* A session with a backend, nothing of either side read yet, and its record as it was before. */
+static void line_connecting(struct line *line, const struct rig_options *options)
+{
+	rig_start(&line->rig, options);
+	line->client = rig_connect(&line->rig);
+	line->backend = rig_accept(&line->rig, 0);
+	rig_wait_counter(&shm_slot_counters(&line->rig.shm, 0, 0)->established, 1);
+	rig_die(&line->rig);
+	record_of(line)->state = RECORD_CONNECTING;
+}
+
+/* As if the worker process had died before it could say which socket it connects. */
 static void a_session_that_connects_is_connected_again(void **state)
 {
 	struct line line;
@@ -32,12 +44,9 @@ static void a_session_that_connects_is_connected_again(void **state)
 	char text[16];
 
 	(void)state;
-	line_open(&line, &plain);
+	line_connecting(&line, &plain);
 	record = record_of(&line);
-	rig_die(&line.rig);
-	/* As if nothing had been consumed yet, and the connect under way. */
 	rig_write(line.client, "request", 7);
-	record->state = RECORD_CONNECTING;
 	record->check = session_record_check_client(record, 0);
 	rig_succeed(&line.rig);
 	rig_expect_reset(line.backend); /* the socket of that try belongs to nothing */
@@ -46,6 +55,166 @@ static void a_session_that_connects_is_connected_again(void **state)
 	rig_read(line.backend, text, 7);
 	assert_memory_equal(text, "request", 7);
 	assert_int_equal(continued(&line, CONTINUED_CONNECTING), 1);
+	line_close(&line);
+}
+
+/* Nor begun: it died between the record and the connect. */
+static void a_connect_that_was_not_begun_is_held_against_nobody(void **state)
+{
+	struct line line;
+	struct session_record *record;
+	int fd;
+
+	(void)state;
+	line_connecting(&line, &plain);
+	record = record_of(&line);
+	assert_int_equal(socket_open(&line.rig.addresses[0], 0, &fd), 0);
+	assert_int_equal(dup2(fd, record->fd[SIDE_BACKEND]), record->fd[SIDE_BACKEND]);
+	(void)close(fd);
+	rig_succeed(&line.rig);
+	(void)close(line.backend);
+	line.backend = rig_accept(&line.rig, 0);
+	rig_expect_text(line.client, line.backend, "request");
+	assert_int_equal(
+		counter_get(&shm_slot_counters(&line.rig.shm, 0, 0)->failures[FAILURE_RESET]), 0);
+	assert_int_equal(shm_slot_sessions(&line.rig.shm, 0), 1);
+	line_close(&line);
+}
+
+/* By damage of that one word: its next bytes would begin in the middle. */
+static void an_open_session_that_seems_to_connect_is_lost(const struct rig_options *options)
+{
+	struct line line;
+
+	line_open(&line, options);
+	rig_die(&line.rig);
+	record_of(&line)->state = RECORD_CONNECTING;
+	rig_succeed(&line.rig);
+	rig_wait_counter(&line.rig.shm.worker_states[0].lost[LOST_DAMAGED], 1);
+	(void)rig_wait_access(&line.rig);
+	assert_int_equal(continued(&line, CONTINUED_CONNECTING), 0);
+	line_close(&line);
+}
+
+static void an_open_session_that_seems_to_connect_is_lost_over_tcp(void **state)
+{
+	(void)state;
+	an_open_session_that_seems_to_connect_is_lost(&plain);
+}
+
+static void an_open_session_that_seems_to_connect_is_lost_over_unix_sockets(void **state)
+{
+	(void)state;
+	an_open_session_that_seems_to_connect_is_lost(&local);
+}
+
+static void expect_goes_on(struct line *line)
+{
+	rig_write(line->client, "request", 7);
+	rig_succeed(&line->rig);
+	rig_expect_text(line->backend, line->client, "an answer before the question");
+}
+
+static void whose_backend_has_answered_stays_with_it(const struct rig_options *options)
+{
+	struct line line;
+	char text[16];
+
+	line_connecting(&line, options);
+	expect_goes_on(&line);
+	rig_read(line.backend, text, 7);
+	assert_memory_equal(text, "request", 7);
+	assert_int_equal(continued(&line, CONTINUED_CONNECTING), 1);
+	assert_int_equal(shm_slot_sessions(&line.rig.shm, 0), 1);
+	line_close(&line);
+}
+
+static void whose_backend_has_answered_stays_with_it_over_tcp(void **state)
+{
+	(void)state;
+	whose_backend_has_answered_stays_with_it(&plain);
+}
+
+static void whose_backend_has_answered_stays_with_it_over_unix_sockets(void **state)
+{
+	(void)state;
+	whose_backend_has_answered_stays_with_it(&local);
+}
+
+static void a_header_is_not_sent_twice(void **state)
+{
+	static const struct rig_options options = {
+		.retries = 2, .backend_count = 1, .proxy_protocol = PROXY_PROTOCOL_V2};
+	struct line line;
+	uint8_t bytes[28 + 7];
+
+	(void)state;
+	line_connecting(&line, &options);
+	expect_goes_on(&line);
+	rig_read(line.backend, bytes, sizeof bytes);
+	assert_memory_equal(bytes + 28, "request", 7);
+	line_close(&line);
+}
+
+/* It was sent, and the worker process died before it could say so. */
+static void who_may_have_sent_a_header_connects_again(void **state)
+{
+	static const struct rig_options options = {
+		.retries = 2, .backend_count = 1, .proxy_protocol = PROXY_PROTOCOL_V2};
+	struct line line;
+	uint8_t bytes[28 + 7];
+
+	(void)state;
+	line_connecting(&line, &options);
+	record_of(&line)->preamble[SIDE_BACKEND] = 0;
+	rig_write(line.client, "request", 7);
+	rig_succeed(&line.rig);
+	rig_read(line.backend, bytes, 28);
+	rig_expect_reset(line.backend);
+	(void)close(line.backend);
+	line.backend = rig_accept(&line.rig, 0);
+	rig_read(line.backend, bytes, sizeof bytes);
+	assert_memory_equal(bytes + 28, "request", 7);
+	assert_int_equal(shm_slot_sessions(&line.rig.shm, 0), 1);
+	line_close(&line);
+}
+
+static void whose_backend_has_gone_tries_another_one(void **state)
+{
+	static const struct rig_options options = {.retries = 2, .backend_count = 2};
+	struct line line;
+
+	(void)state;
+	line_connecting(&line, &options);
+	rig_reset(line.backend);
+	rig_succeed(&line.rig);
+	line.backend = rig_accept(&line.rig, 1);
+	rig_expect_text(line.client, line.backend, "request");
+	assert_int_equal(
+		counter_get(&shm_slot_counters(&line.rig.shm, 0, 0)->failures[FAILURE_RESET]), 1);
+	assert_int_equal(shm_slot_sessions(&line.rig.shm, 0), 0);
+	assert_int_equal(shm_slot_sessions(&line.rig.shm, 1), 1);
+	line_close(&line);
+}
+
+/* Whose numbers may be somebody else's by the time the session is given up. */
+static void a_session_that_connects_and_kills_costs_nobody_else(void **state)
+{
+	struct line line;
+	struct session_record *record;
+
+	(void)state;
+	line_open(&line, &plain);
+	record = record_of(&line);
+	rig_die(&line.rig);
+	record->state = RECORD_CONNECTING;
+	record->check = session_record_check_client(record, 0);
+	record->attempts = UINT8_MAX;
+	rig_succeed(&line.rig);
+	rig_expect_reset(line.client);
+	rig_wait_access(&line.rig);
+	assert_int_equal(lost(&line, LOST_REPEATED), 1);
+	assert_int_equal(record->fd[SIDE_BACKEND], -1);
 	line_close(&line);
 }
 
@@ -185,6 +354,15 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_session_that_connects_is_connected_again),
+		cmocka_unit_test(a_connect_that_was_not_begun_is_held_against_nobody),
+		cmocka_unit_test(an_open_session_that_seems_to_connect_is_lost_over_tcp),
+		cmocka_unit_test(an_open_session_that_seems_to_connect_is_lost_over_unix_sockets),
+		cmocka_unit_test(whose_backend_has_answered_stays_with_it_over_tcp),
+		cmocka_unit_test(whose_backend_has_answered_stays_with_it_over_unix_sockets),
+		cmocka_unit_test(a_header_is_not_sent_twice),
+		cmocka_unit_test(who_may_have_sent_a_header_connects_again),
+		cmocka_unit_test(whose_backend_has_gone_tries_another_one),
+		cmocka_unit_test(a_session_that_connects_and_kills_costs_nobody_else),
 		cmocka_unit_test(a_client_that_was_just_accepted_is_served_over_tcp),
 		cmocka_unit_test(a_client_that_was_just_accepted_is_served_over_unix_sockets),
 		cmocka_unit_test(clients_in_the_queue_wait),

@@ -9,8 +9,10 @@
 #include "balance/balance.h"
 #include "data/attempt.h"
 #include "data/proxy_header.h"
+#include "data/stretch.h"
 #include "data/worker.h"
 #include "os/clock.h"
+#include "os/stream.h"
 
 static const uint64_t PASS_PAUSE_NS = 1000 * 1000000ULL; /* between two passes over the pool */
 static const uint64_t FULL_PAUSE_NS = 20 * 1000000ULL;   /* all backends are at their limit */
@@ -108,11 +110,15 @@ static void undo_try(struct worker *worker, uint32_t index)
 {
 	struct session_record *record = &worker->records[index];
 
-	/* While it connects the record does not speak for the backend's socket. */
 	if (record->fd[SIDE_BACKEND] >= 0) {
 		const int fd = record->fd[SIDE_BACKEND];
 
+		/* From here on the record does not speak for the socket any more. */
+		record->check = session_record_check_client(record, index);
+		atomic_signal_fence(memory_order_seq_cst);
+		stretch();
 		record->fd[SIDE_BACKEND] = -1;
+		atomic_signal_fence(memory_order_seq_cst);
 		socket_close(fd);
 	}
 	if (record->slot != RECORD_NONE) {
@@ -216,14 +222,27 @@ static uint64_t max_buffered_of(const struct worker *worker, const struct sessio
 	return listener == NULL ? 0 : listener->max_buffered;
 }
 
+/* Until the backend has answered, or its time is over. */
+static void await_answer(struct worker *worker, uint32_t index, const struct snapshot_pool *pool)
+{
+	struct session *session = &worker->sessions[index];
+	const uint64_t deadline_ns = worker->now_ns + pool->connect_ns;
+	const uint64_t limit_ns = attempt_of(worker, index)->limit_ns;
+	int r;
+
+	session->phase = SESSION_CONNECTING;
+	deadlines_set(&worker->deadlines, index, deadline_ns < limit_ns ? deadline_ns : limit_ns);
+	r = worker_watch(worker, index, SIDE_BACKEND, worker->records[index].fd[SIDE_BACKEND]);
+	if (r < 0) {
+		on_failure(worker, index, -r);
+	}
+}
+
 /* Starts one connect. */
 static void connect_to(struct worker *worker, uint32_t index, const struct snapshot_pool *pool,
 	const struct snapshot_backend *backend)
 {
 	struct session_record *record = &worker->records[index];
-	struct session *session = &worker->sessions[index];
-	struct attempt *attempt = attempt_of(worker, index);
-	uint64_t deadline_ns;
 	int fd;
 	int r;
 
@@ -231,9 +250,9 @@ static void connect_to(struct worker *worker, uint32_t index, const struct snaps
 	if (record->tries < UINT8_MAX) {
 		record->tries++;
 	}
-	attempt->started_ns = worker->now_ns;
+	attempt_of(worker, index)->started_ns = worker->now_ns;
 
-	r = socket_connect(&backend->address, max_buffered_of(worker, record, pool), &fd);
+	r = socket_open(&backend->address, max_buffered_of(worker, record, pool), &fd);
 	if (r < 0) {
 		on_failure(worker, index, -r);
 		return;
@@ -243,14 +262,18 @@ static void connect_to(struct worker *worker, uint32_t index, const struct snaps
 	if (backend->address.generic.sa_family == AF_UNIX) {
 		session_record_set(record, RECORD_LOCAL_BACKEND);
 	}
-	session->phase = SESSION_CONNECTING;
-	deadline_ns = worker->now_ns + pool->connect_ns;
-	deadlines_set(&worker->deadlines, index,
-		deadline_ns < attempt->limit_ns ? deadline_ns : attempt->limit_ns);
-	r = worker_watch(worker, index, SIDE_BACKEND, fd);
+	/* From here on the record speaks for the socket: what the backend accepts is not lost. */
+	atomic_signal_fence(memory_order_release);
+	stretch();
+	record->check = session_record_check(record, index);
+	stretch();
+	atomic_signal_fence(memory_order_seq_cst);
+	r = socket_connect(fd, &backend->address);
 	if (r < 0) {
 		on_failure(worker, index, -r);
+		return;
 	}
+	await_answer(worker, index, pool);
 }
 
 static void try_next(struct worker *worker, uint32_t index)
@@ -281,19 +304,75 @@ static void try_next(struct worker *worker, uint32_t index)
 	connect_to(worker, index, pool, backend);
 }
 
-void connector_begin(struct worker *worker, uint32_t index)
+static const struct snapshot_pool *begin_attempt(struct worker *worker, uint32_t index)
 {
 	struct session *session = &worker->sessions[index];
 	const struct snapshot_pool *pool =
 		snapshot_pool(worker_snapshot(worker), worker->records[index].pool);
-	struct attempt *attempt;
 
 	session->attempt = take_attempt(worker);
-	attempt = &worker->attempts[session->attempt];
-	*attempt = (struct attempt){
+	*attempt_of(worker, index) = (struct attempt){
 		.limit_ns = worker->now_ns + (pool == NULL ? 0 : pool->connect_total_ns),
 	};
+	return pool;
+}
+
+void connector_begin(struct worker *worker, uint32_t index)
+{
+	(void)begin_attempt(worker, index);
 	try_next(worker, index);
+}
+
+/*
+ * What has become of a connect that the worker process before this one began: 0, it goes on; an
+ * errno value that it has failed with; or negative: it was never begun, or something was sent that
+ * the record does not know of.
+ */
+static int look_at_try(const struct session_record *record, const struct snapshot_pool *pool)
+{
+	const int fd = record->fd[SIDE_BACKEND];
+	const uint16_t preamble = record->preamble[SIDE_BACKEND];
+	struct stream_position position;
+	int r;
+
+	if (pool == NULL) {
+		return -ENOENT;
+	}
+	if ((record->flags & RECORD_LOCAL_BACKEND) != 0) {
+		/* What was sent cannot be told. */
+		return socket_is_connected(fd) &&
+				(preamble > 0 || pool->proxy_protocol == PROXY_PROTOCOL_OFF)
+			? 0
+			: -ENOTCONN;
+	}
+	r = stream_position_get(fd, true, &position);
+	if (r < 0) {
+		return r;
+	}
+	if (position.closed) { /* never connected, or its failure was told before */
+		return position.error == 0 || position.error == ENOTCONN ? -ENOTCONN
+									 : position.error;
+	}
+	return position.consumed == 0 && position.handed == preamble ? 0 : -EPROTO;
+}
+
+void connector_continue(struct worker *worker, uint32_t index)
+{
+	struct session_record *record = &worker->records[index];
+	const struct snapshot_pool *pool = begin_attempt(worker, index);
+	const int found = look_at_try(record, pool);
+
+	/* When it began is forgotten. It was not before the session did. */
+	attempt_of(worker, index)->started_ns = record->started_ns;
+	if (found == 0) {
+		await_answer(worker, index, pool);
+	} else if (found > 0) {
+		on_failure(worker, index, found);
+	} else {
+		socket_reset_on_close(record->fd[SIDE_BACKEND]);
+		undo_try(worker, index);
+		try_next(worker, index);
+	}
 }
 
 static void count_connected(struct worker *worker, uint32_t slot, uint64_t took_ns)
@@ -331,7 +410,8 @@ static int send_header(struct worker *worker, uint32_t index)
 	size_t length;
 	ssize_t n;
 
-	if (pool == NULL || pool->proxy_protocol == PROXY_PROTOCOL_OFF) {
+	if (pool == NULL || pool->proxy_protocol == PROXY_PROTOCOL_OFF ||
+		record->preamble[SIDE_BACKEND] > 0) { /* the worker process before has sent it */
 		return 0;
 	}
 	if (getsockname(record->fd[SIDE_CLIENT], &destination.generic, &destination.length) < 0) {

@@ -19,6 +19,12 @@ struct worker;
 /* Starts with the first try. The session is closed when there is no backend at all. */
 void connector_begin(struct worker *worker, uint32_t index);
 
+/*
+ * Goes on with a connect that the worker process before this one began, as the record has it; with
+ * another one if something was sent that the record does not know of.
+ */
+void connector_continue(struct worker *worker, uint32_t index);
+
 /* An event on the backend's socket while it connects. */
 void connector_on_event(struct worker *worker, uint32_t index, uint32_t events);
 

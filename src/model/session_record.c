@@ -76,6 +76,19 @@ bool session_record_valid(const struct session_record *record, uint32_t index)
 	}
 }
 
+bool session_record_has_backend(const struct session_record *record, uint32_t index)
+{
+	switch (atomic_load_explicit(&record->state, memory_order_relaxed)) {
+	case RECORD_CONNECTING:
+		return record->fd[SIDE_BACKEND] >= 0 && record->slot != RECORD_NONE &&
+			record->check == session_record_check(record, index);
+	case RECORD_OPEN:
+		return true;
+	default:
+		return false;
+	}
+}
+
 uint64_t journal_key(uint32_t index, enum side from)
 {
 	return (uint64_t)index << 2 | (uint64_t)from << 1 | 1;

@@ -80,9 +80,9 @@ struct session_record {
 static_assert(sizeof(struct session_record) == 128, "a session's record is two cache lines");
 
 /*
- * The check word of a session that is connecting, over the index and what does not change then;
- * and of one that is open, over the backend's side, too. Both contain the index, so a record that
- * was copied over another one is not valid.
+ * The check word of a session that has no backend, over the index and what does not change then;
+ * and of one that has, over the backend's side, too. Both contain the index, so a record that was
+ * copied over another one is not valid.
  */
 uint64_t session_record_check_client(const struct session_record *record, uint32_t index);
 uint64_t session_record_check(const struct session_record *record, uint32_t index);
@@ -93,6 +93,12 @@ uint64_t session_record_check(const struct session_record *record, uint32_t inde
  * have to be as they were stored, too.
  */
 bool session_record_valid(const struct session_record *record, uint32_t index);
+
+/*
+ * Whether a valid record speaks for the backend's socket: one that is open always does, one that
+ * is connecting once its check word says so.
+ */
+bool session_record_has_backend(const struct session_record *record, uint32_t index);
 
 /*
  * The flags change while a session is open, so they are not under the check word. Their own guard

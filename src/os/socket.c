@@ -277,25 +277,35 @@ int socket_prove_free(const struct listen_spec *spec, struct error *err)
 		     : 0;
 }
 
-int socket_connect(const struct sockaddr_any *address, uint64_t max_buffered, int *ret_fd)
+int socket_open(const struct sockaddr_any *address, uint64_t max_buffered, int *ret_fd)
 {
-	const bool local = is_local(address);
-	int fd = socket(address->generic.sa_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	const int fd = socket(address->generic.sa_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	int r;
 
 	if (fd < 0) {
 		return -errno;
 	}
-	r = set_stream_options(fd, local, max_buffered);
-	if (r == 0 && connect(fd, &address->generic, address->length) < 0) {
-		r = errno == EINPROGRESS ? 0 : -errno;
-	}
+	r = set_stream_options(fd, is_local(address), max_buffered);
 	if (r < 0) {
 		(void)close(fd);
 		return r;
 	}
 	*ret_fd = fd;
 	return 0;
+}
+
+int socket_connect(int fd, const struct sockaddr_any *address)
+{
+	return connect(fd, &address->generic, address->length) == 0 || errno == EINPROGRESS
+		? 0
+		: -errno;
+}
+
+bool socket_is_connected(int fd)
+{
+	struct sockaddr_any peer = {.length = sizeof peer.local};
+
+	return getpeername(fd, &peer.generic, &peer.length) == 0;
 }
 
 int socket_take_error(int fd)

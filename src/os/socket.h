@@ -52,11 +52,17 @@ int socket_prove_free(const struct listen_spec *spec, struct error *err);
 void socket_remove_stale(const struct sockaddr_any *address);
 
 /*
- * Starts a non-blocking connect, with kernel buffers of `max_buffered` bytes each (0: the kernel's
- * choice) and urgent data in line. Returns 0 when it is done or under way (the caller owns *ret_fd)
- * or a negative errno with nothing left open.
+ * A non-blocking socket to connect to `address` with, with kernel buffers of `max_buffered` bytes
+ * each (0: the kernel's choice) and urgent data in line. Returns 0 (the caller owns *ret_fd) or a
+ * negative errno with nothing left open.
  */
-int socket_connect(const struct sockaddr_any *address, uint64_t max_buffered, int *ret_fd);
+int socket_open(const struct sockaddr_any *address, uint64_t max_buffered, int *ret_fd);
+
+/* Starts to connect. Returns 0 when that is done or under way, or a negative errno. */
+int socket_connect(int fd, const struct sockaddr_any *address);
+
+/* Whether the socket has a peer: not when it was never connected, or is not yet. */
+bool socket_is_connected(int fd);
 
 /*
  * What a connected TCP socket is given when it is worth a system call. Small writes go out while

@@ -59,6 +59,20 @@ static int wait_for(int fd, short events)
 	return poll(&one, 1, WAIT_MS) == 1 ? one.revents : 0;
 }
 
+/* Leaves nothing open when it fails. */
+static int connect_to(const struct sockaddr_any *address, int *ret_fd)
+{
+	int r;
+
+	assert_int_equal(socket_open(address, 0, ret_fd), 0);
+	assert_false(socket_is_connected(*ret_fd));
+	r = socket_connect(*ret_fd, address);
+	if (r < 0) {
+		socket_close(*ret_fd);
+	}
+	return r;
+}
+
 static void accepted_sockets_inherit_the_options_of_the_listener(void **state)
 {
 	struct listen_spec spec = at_loopback(0);
@@ -71,10 +85,11 @@ static void accepted_sockets_inherit_the_options_of_the_listener(void **state)
 	spec.keepalive_s = 33;
 	assert_int_equal(socket_listen(&spec, &listener, NULL), 0);
 	address = bound_to(listener);
-	assert_int_equal(socket_connect(&address, 0, &client), 0);
+	assert_int_equal(connect_to(&address, &client), 0);
 	assert_true((wait_for(listener, POLLIN) & POLLIN) != 0);
 	accepted = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
 	assert_true(accepted >= 0);
+	assert_true(socket_is_connected(client) && socket_is_connected(accepted));
 	assert_int_equal(option_of(accepted, IPPROTO_TCP, TCP_NODELAY), 1);
 	assert_int_equal(option_of(accepted, SOL_SOCKET, SO_OOBINLINE), 1);
 	assert_int_equal(option_of(accepted, SOL_SOCKET, SO_KEEPALIVE), 1);
@@ -175,7 +190,7 @@ static void a_refused_connect_is_told(void **state)
 	assert_int_equal(socket_listen(&spec, &fd, NULL), 0);
 	address = bound_to(fd);
 	socket_close(fd);
-	r = socket_connect(&address, 0, &fd);
+	r = connect_to(&address, &fd);
 	if (r == 0) {
 		assert_true((wait_for(fd, POLLOUT) & POLLERR) != 0);
 		r = -socket_take_error(fd);
@@ -197,10 +212,10 @@ static void a_listener_that_refuses_keeps_its_queue(void **state)
 	(void)state;
 	assert_int_equal(socket_listen(&spec, &listener, NULL), 0);
 	address = bound_to(listener);
-	assert_int_equal(socket_connect(&address, 0, &queued), 0);
+	assert_int_equal(connect_to(&address, &queued), 0);
 	assert_true((wait_for(listener, POLLIN) & POLLIN) != 0);
 	assert_int_equal(socket_refuse_new(listener, false), 0);
-	assert_int_equal(socket_connect(&address, 0, &late), 0);
+	assert_int_equal(connect_to(&address, &late), 0);
 	accepted = accept4(listener, NULL, NULL, 0);
 	assert_true(accepted >= 0);
 	assert_int_equal(send(queued, "x", 1, MSG_NOSIGNAL), 1);
@@ -229,9 +244,9 @@ static void a_local_listener_that_refuses_keeps_its_queue(void **state)
 	(void)snprintf(path, sizeof path, "%s/x.sock", directory);
 	spec = at_path(path);
 	assert_int_equal(socket_listen(&spec, &listener, NULL), 0);
-	assert_int_equal(socket_connect(&spec.address, 0, &queued), 0);
+	assert_int_equal(connect_to(&spec.address, &queued), 0);
 	assert_int_equal(socket_refuse_new(listener, true), 0);
-	assert_int_equal(socket_connect(&spec.address, 0, &late), -ECONNREFUSED);
+	assert_int_equal(connect_to(&spec.address, &late), -ECONNREFUSED);
 	accepted = accept4(listener, NULL, NULL, 0);
 	assert_true(accepted >= 0);
 	socket_close(accepted);
@@ -254,7 +269,7 @@ static void a_reset_on_close_reaches_the_peer(void **state)
 	spec.max_buffered = 65536;
 	assert_int_equal(socket_listen(&spec, &listener, NULL), 0);
 	address = bound_to(listener);
-	assert_int_equal(socket_connect(&address, 0, &client), 0);
+	assert_int_equal(connect_to(&address, &client), 0);
 	assert_true((wait_for(listener, POLLIN) & POLLIN) != 0);
 	accepted = accept4(listener, NULL, NULL, 0);
 	assert_true(option_of(accepted, SOL_SOCKET, SO_RCVBUF) <= 65536);

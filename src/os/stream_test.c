@@ -64,7 +64,8 @@ static void open_pair(int listener, int buffers, struct end ends[static 2])
 
 	assert_int_equal(getsockname(listener, &address.generic, &address.length), 0);
 	ends[0] = (struct end){.connected = true};
-	assert_int_equal(socket_connect(&address, (uint64_t)buffers, &ends[0].fd), 0);
+	assert_int_equal(socket_open(&address, (uint64_t)buffers, &ends[0].fd), 0);
+	assert_int_equal(socket_connect(ends[0].fd, &address), 0);
 	await(listener, POLLIN);
 	ends[1] = (struct end){.fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)};
 	assert_true(ends[1].fd >= 0);
@@ -437,7 +438,11 @@ static void a_failed_connect_is_closed_and_empty(void **state)
 	(void)state;
 	assert_int_equal(getsockname(listener, &address.generic, &address.length), 0);
 	socket_close(listener);
-	assert_int_equal(socket_connect(&address, 0, &end.fd), 0);
+	assert_int_equal(socket_open(&address, 0, &end.fd), 0);
+	position = check(&end);
+	assert_true(position.closed && position.reset);
+	assert_int_equal(position.error, ENOTCONN); /* not even tried */
+	assert_int_equal(socket_connect(end.fd, &address), 0);
 	await(end.fd, POLLHUP);
 	position = check(&end);
 	assert_true(position.closed && position.reset);

@@ -162,6 +162,21 @@ def test_a_log_that_cannot_be_opened_any_more_keeps_nobody_from_going_on(bench):
     until((logs / "access").exists, "the access log")
 
 
+def test_a_backend_that_has_accepted_keeps_its_session(bench):
+    """Even if the worker process dies before it hears that the connect was successful."""
+    line = bench.line()
+    for _ in range(30):
+        worker = until(lambda: worker_of(line.loble), "a worker process", every=0.001)
+        client, backend = line.open()
+        os.kill(worker, signal.SIGKILL)
+        backend.send(b"hello")
+        assert client.receive(5) == b"hello"
+        client.send(b"on")
+        assert backend.receive(2) == b"on"
+        client.close()
+        backend.close()
+
+
 def test_the_supervisor_is_the_process_that_was_started(bench):
     stand = Stand(bench)
     loble = stand.start()
