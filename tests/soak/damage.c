@@ -313,6 +313,19 @@ static bool flip_state(struct target *target)
 	return true;
 }
 
+/* An open session looks as if it had read nothing yet. */
+static bool state_back(struct target *target)
+{
+	struct place place;
+
+	if (!pick(target, &place)) {
+		return false;
+	}
+	atomic_store(&place.record->state, RECORD_CONNECTING);
+	tell("state_back", &place, NULL);
+	return true;
+}
+
 static const struct deed {
 	const char *name;
 	bool (*run)(struct target *target);
@@ -330,6 +343,7 @@ static const struct deed {
 	{"flip_pipe", flip_pipe},
 	{"swap_pipes", swap_pipes},
 	{"flip_state", flip_state},
+	{"state_back", state_back},
 };
 
 /* The memory of the process, opened for us; or -1. */
