@@ -6,8 +6,9 @@
 #
 #   kills      200 deaths, 5,000 sessions, 1,000 new ones a second: pauses, too
 #   storm      400 deaths, one upon the other
-#   copy       the same as storm, in a build that always copies, and in batches
-#   stretch    the same, in a build that waits where a death is worst, and batches all it can
+#   copy       kills and storm in a build that always copies, and in batches
+#   stretch    the same in a build that waits where a death is worst, and batches all it can; its
+#              pauses have no limit, and its storm has fewer new sessions, as it is slow
 #   unix       50 deaths; UNIX sockets on either side
 #   upgrades   100 upgrades of the binary
 #   broken     22 upgrades to binaries that fail, each in its way
@@ -81,14 +82,17 @@ for one in "${parts[@]}"; do
     storm) part storm build 400 storm --need whole,buffer,pipe,chunk,connecting ;;
     copy)
         if build build-copy -Dcopy_only=true -Dbatch_always=true; then
-            part copy build-copy 400 storm --need whole,buffer,chunk,connecting
+            part copy build-copy 200 kills --need whole,chunk,connecting
+            part copy-storm build-copy 400 storm --need whole,buffer,chunk,connecting
         else
             failed+=(copy)
         fi
         ;;
     stretch)
         if build build-stretch -Dstretch=true -Dbatch_always=true; then
-            part stretch build-stretch 400 storm --need whole,buffer,pipe,connecting,accepted
+            part stretch build-stretch 200 kills --slow --need whole,buffer,pipe,connecting
+            rate=$((rate * 3 / 10)) part stretch-storm build-stretch 400 storm \
+                --need whole,buffer,pipe,connecting,accepted
         else
             failed+=(stretch)
         fi

@@ -32,11 +32,6 @@ LOAD = {"probes": 20, "think": 1500, "every": 2000, "burst": 262144, "life": 300
                "half_up=60,half_down=60,idle=340,silent=50,abort=30,aborted=30"}
 
 
-# Where deaths follow one another a session may have to wait for most of it: each byte counts there,
-# and not the time that it takes.
-PATIENT = {"stall": 90000, "grace": 120000}
-
-
 class Bench:
     """What tests/system/conftest.py gives to tests, for a program."""
 
@@ -106,10 +101,12 @@ def note_load(row, stand):
     row.need(not wrong, f"errors: {wrong}")
 
 
-def note_pauses(row, found):
+def note_pauses(row, options, found):
     row.values.update({"calm ms": f"{found.calm.worst:.0f}",
                        "median ms": f"{found.median_pause():.0f}",
                        "worst ms": f"{found.worst_pause():.0f}"})
+    if options.slow:
+        return
     row.need(found.median_pause() <= found.calm.worst + 100, "median pause over 100 ms")
     row.need(found.worst_pause() <= found.calm.worst + 300, "worst pause over 300 ms")
 
@@ -139,7 +136,7 @@ def part_kills(bench, options, row):
     found = survive(stand, options.rounds, seed=options.seed, gap=(0.1, 1.5), calm=10)
     metrics = scrape(stand.loble)
     note_load(row, stand)
-    note_pauses(row, found)
+    note_pauses(row, options, found)
     note_continued(row, options, metrics)
     print(json.dumps({"rounds": [vars(one) for one in found.rounds]}))
     row.need(restarts(metrics) == options.rounds, f"{restarts(metrics)} restarts")
@@ -149,7 +146,7 @@ def part_kills(bench, options, row):
 
 def part_storm(bench, options, row):
     """Deaths in quick succession, to be everywhere in the code when they come."""
-    stand = start(bench, options, **PATIENT)
+    stand = start(bench, options)
     dice, loble = random.Random(options.seed), stand.loble
     for number in range(options.rounds):
         gone = until(lambda: worker_of(loble), "a worker process", every=0.0005)
@@ -174,7 +171,7 @@ def part_unix(bench, options, row):
     found = survive(stand, options.rounds, seed=options.seed, gap=(0.1, 1.5), calm=5)
     metrics = scrape(stand.loble)
     note_load(row, stand)
-    note_pauses(row, found)
+    note_pauses(row, options, found)
     note_continued(row, options, metrics)
     stand.loble.stop()
 
@@ -197,7 +194,7 @@ def part_upgrades(bench, options, row):
     found = survive(stand, options.rounds, seed=options.seed, gap=(0.1, 1.0), calm=10, deed=once)
     metrics = scrape(stand.loble)
     note_load(row, stand)
-    note_pauses(row, found)
+    note_pauses(row, options, found)
     note_continued(row, options, metrics)
     row.need(metrics("loble_upgrades_total") == options.rounds,
              f"{metrics('loble_upgrades_total')} upgrades")
@@ -225,7 +222,7 @@ def part_broken(bench, options, row):
     quiet = [one for one in found.rounds if one.cause in REFUSED]
     print(json.dumps({"rounds": [vars(one) for one in found.rounds]}))
     found.rounds = quiet
-    note_pauses(row, found)
+    note_pauses(row, options, found)
     stand.loble.stop()
 
 
@@ -278,6 +275,8 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--need", type=lambda text: text.split(","), default=[],
                         help="from what sessions must have been continued")
+    parser.add_argument("--slow", action="store_true",
+                        help="a build that waits on purpose: its pauses have no limit")
     parser.add_argument("--table", help="a file that the line of the table is added to")
     options = parser.parse_args()
     if options.part == "title":
