@@ -10,6 +10,7 @@
 #   make cover           line coverage by file; fails under 90 %
 #   make soak            the long proof that nothing is dropped: half an hour
 #   make bench           beside other proxies, 90 minutes; QUICK=1: 3; see bench/README.md
+#   make bench-survival  what it costs that nothing is dropped, 10 minutes
 #   make ci              all that a merge runs
 #   make install         to PREFIX (/usr/local), below DESTDIR
 
@@ -21,13 +22,15 @@ ROUNDS ?=
 WORKLOADS ?=
 PEERS ?=
 QUICK ?=
+FLAGS ?=
+comma = ,
 PYTEST = /usr/bin/python3 -B -m pytest tests/system -p no:cacheprovider
 REPORTS = ASAN_OPTIONS=detect_stack_use_after_return=1 \
 	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 	LSAN_OPTIONS=suppressions=$(CURDIR)/tests/sanitizers/lsan.supp:print_suppressions=0 \
 	TSAN_OPTIONS=suppressions=$(CURDIR)/tests/sanitizers/tsan.supp:print_suppressions=0
 
-.PHONY: build check check-system lint format asan tsan fuzz sim soak cover bench ci install clean
+.PHONY: build check check-system lint format asan tsan fuzz sim soak cover bench bench-survival ci install clean
 
 build: build/build.ninja
 	ninja -C build
@@ -78,6 +81,14 @@ soak:
 cover:
 	scripts/cover.sh
 
+bench-survival: OUTPUT = build-bench/results-survival
+bench-survival:
+	@test -f build-bare/build.ninja || \
+		meson setup build-bare --buildtype=release -Dtests=disabled -Dbare=true
+	ninja -C build-bare src/main/loble
+	$(MAKE) bench PEERS=loble,loble-alone,loble-bare WORKLOADS=$(or $(WORKLOADS),churn$(comma)bulk) \
+		ROUNDS=$(or $(ROUNDS),60) FLAGS="--duration-ms 300 --bulk-mib 256 --output $(OUTPUT)"
+
 bench:
 	-bash -c '. scripts/lib.sh; install_packages "$${core_packages[@]}" "$${bench_packages[@]}"'
 	@test -f build-bench/build.ninja || \
@@ -85,7 +96,7 @@ bench:
 	ninja -C build-bench
 	/usr/bin/python3 bench/run.py --build build-bench $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(WORKLOADS),--workloads $(WORKLOADS)) $(if $(PEERS),--peers $(PEERS)) \
-		$(if $(QUICK),--quick)
+		$(if $(QUICK),--quick) $(FLAGS)
 
 ci:
 	scripts/test.sh

@@ -28,6 +28,7 @@ class Rig:
     def __init__(self, options):
         self.programs = options.build / "bench"
         self.loble = str(options.loble or options.build / "src/main/loble")
+        self.bare = str(options.bare / "src/main/loble")
         self.duration_ms = options.duration_ms
         self.bulk_bytes = options.bulk_mib * 1024 * 1024
         self.source = random.Random(options.seed)
@@ -47,6 +48,8 @@ class Rig:
         return self.seed
 
     def binary(self, peer):
+        if peer.name == "loble-bare":
+            return self.bare
         return self.loble if peer.product == "loble" else shutil.which(peer.binary)
 
 
@@ -54,6 +57,8 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description="Measures Loble beside other proxies.")
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build-bench"),
         help="the build directory")
+    parser.add_argument("--bare", type=pathlib.Path, default=pathlib.Path("build-bare"),
+        help="the build directory of the peer loble-bare")
     parser.add_argument("--show", type=pathlib.Path, metavar="RESULTS.JSON",
         help="measure nothing: table and report of an earlier run")
     parser.add_argument("--loble", type=pathlib.Path, help="another binary of Loble")
@@ -67,6 +72,7 @@ def parse_arguments():
     parser.add_argument("--output", type=pathlib.Path, help="a folder; else results/ of the build")
     options = parser.parse_args()
     options.build = options.build.resolve()
+    options.bare = options.bare.resolve()
     options.output = options.output or options.build / "results"
     options.rounds = options.rounds or (3 if options.quick else 9)
     options.duration_ms = options.duration_ms or (400 if options.quick else 1500)
@@ -165,6 +171,9 @@ def main():
     words = split(options.workloads) if options.workloads else (QUICK if options.quick else ["all"])
     rig = Rig(options)
     names = choose_peers(options)
+    if "loble-bare" in names and not pathlib.Path(rig.bare).exists():
+        sys.exit(f"bench: there is no {rig.bare}: meson setup {options.bare.name} "
+            "--buildtype=release -Dtests=disabled -Dbare=true, and ninja")
     rows = [row for row in workloads.chosen(words)
         if any(workloads.supported(row, name, rig.algorithms) for name in names)]
     if len(cell.PROXY_CPUS[2]) > (machine.facts(rig.loble)["cpus"] or 1):

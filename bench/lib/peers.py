@@ -1,7 +1,7 @@
 """The proxies: how each is configured, at its best, and started.
 
 The variants of one product differ in what its manual says matters for this kind of load; "the best"
-of a product is looked for in each round and for each figure alone.
+of a product is looked for in each run and for each figure alone.
 """
 import dataclasses
 import functools
@@ -139,8 +139,10 @@ SPLICE = ["    option splice-request", "    option splice-response"]
 
 PEERS = {peer.name: peer for peer in (
     Peer("loble", "loble", functools.partial(loble, "true")),
-    # What the supervisor and its shared table of descriptors cost; only when asked for.
+    # What it costs that nothing is dropped; only when asked for. The first has no supervisor and no
+    # shared table of descriptors; the second, a build of its own, keeps no journals either.
     Peer("loble-alone", "loble", functools.partial(loble, "false"), like="loble"),
+    Peer("loble-bare", "loble", functools.partial(loble, "false"), like="loble"),
     Peer("haproxy", "haproxy", functools.partial(haproxy, [], []), "haproxy"),
     Peer("haproxy-64k", "haproxy",
         functools.partial(haproxy, ["    tune.bufsize 65536"], []), "haproxy"),

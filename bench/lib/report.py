@@ -141,7 +141,7 @@ def of_all(results):
             tag("div", charts.scoreboard(results["bars"]), class_="panel"),
             tag("p", "Each dot is the median over the rounds, its line the 95 % interval, both "
                 "against the limit: right of the dashed line is better than the limit. Ratios are "
-                "against the best variant of HAProxy and nginx of each round, unless the row says "
+                "against the best variant of HAProxy and nginx of the run, unless the row says "
                 "otherwise. A limit counts as met when the interval reaches it.", class_="soft")]
     groups = {}
     for name in results["figures"]:

@@ -31,10 +31,13 @@ class Bars(unittest.TestCase):
     def churn_bar(self, **columns):
         return next(bar for bar in results(**columns)["bars"] if bar["workload"] == "churn")
 
-    def test_the_best_peer_of_each_round_counts(self):
-        bar = self.churn_bar(loble=[8, 8, 8], haproxy=[10, 20, 10], nginx=[20, 10, 16])
+    def test_the_best_peer_of_the_run_counts(self):
+        columns = {"loble": [8, 8, 8], "haproxy": [10, 20, 10], "nginx": [20, 4, 16]}
+        bar = self.churn_bar(**columns)
         self.assertEqual(0.8, bar["result"]["median"])
         self.assertEqual("met", bar["verdict"])
+        each = bars.ratio(results(**columns), "churn", "cpu", "best of each round")
+        self.assertEqual(2.0, each["high"])
 
     def test_pen_and_direct_are_no_rivals(self):
         bar = self.churn_bar(loble=[8, 8, 8], haproxy=[10, 10, 10], pen=[1, 1, 1],

@@ -32,6 +32,15 @@ def summary(values):
     return {"median": statistics.median(values), "low": low, "high": high, "rounds": len(values)}
 
 
+def best_in_median(columns, lower_is_better):
+    """Of several lists of one value for each round: the list with the best median; None when none
+    has values in half of its rounds."""
+    whole = [values for values in columns
+        if 2 * sum(value is not None for value in values) >= max(1, len(values))]
+    return (min if lower_is_better else max)(whole, default=None,
+        key=lambda values: statistics.median([value for value in values if value is not None]))
+
+
 def best_of(columns, lower_is_better):
     """Of several lists of one value for each round: the best value of each round."""
     best = []

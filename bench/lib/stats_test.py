@@ -50,6 +50,12 @@ class Ratios(unittest.TestCase):
         self.assertEqual([3, 4, 5], stats.best_of([[1, 4, None], [3, 2, 5]], False))
         self.assertEqual([None], stats.best_of([[None], [None]], True))
 
+    def test_the_best_of_a_run_has_the_best_median(self):
+        steady, lucky, failed = [5, 5, 5], [1, 6, 6], [1, None, None]
+        self.assertIs(steady, stats.best_in_median([lucky, steady, failed], True))
+        self.assertIs(lucky, stats.best_in_median([lucky, steady, failed], False))
+        self.assertIsNone(stats.best_in_median([failed, []], True))
+
     def test_rounds_are_kept_apart(self):
         self.assertEqual([0.5, 2.0], stats.ratios([1, 4], [2, 2]))
         self.assertEqual([None, None, None], stats.ratios([1, None, 1], [None, 1, 0]))

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "base/bare.h"
 #include "data/holder.h"
 #include "data/pump_internal.h"
 #include "data/stretch.h"
@@ -21,6 +22,9 @@ void journal_open(struct journal *journal, const struct transfer *transfer, uint
 {
 	const uint64_t key = journal_key(transfer->index, transfer->from);
 
+	if (BARE) {
+		return;
+	}
 	journal->position = transfer->record->moved[transfer->from];
 	stretch();
 	journal->check = journal_check(key, journal->position, place);
@@ -32,6 +36,9 @@ void journal_open(struct journal *journal, const struct transfer *transfer, uint
 
 void journal_close(struct journal *journal)
 {
+	if (BARE) {
+		return;
+	}
 	stretch();
 	atomic_signal_fence(memory_order_seq_cst);
 	atomic_store_explicit(&journal->key, 0, memory_order_relaxed);

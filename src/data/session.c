@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "base/bare.h"
 #include "base/sockaddr.h"
 #include "data/adopt.h"
 #include "data/connector.h"
@@ -330,6 +331,9 @@ static void come_of_age(struct worker *worker, uint32_t index)
 	if ((record->flags & RECORD_LOCAL_BACKEND) == 0) {
 		(void)socket_keep_alive(
 			record->fd[SIDE_BACKEND], worker_snapshot(worker)->keepalive_s);
+	}
+	if (BARE) {
+		return;
 	}
 	record->cookie[SIDE_CLIENT] = socket_cookie(record->fd[SIDE_CLIENT]);
 	record->cookie[SIDE_BACKEND] = socket_cookie(record->fd[SIDE_BACKEND]);

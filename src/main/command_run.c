@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/bare.h"
 #include "config/config.h"
 #include "config/print.h"
 #include "main/commands.h"
@@ -29,6 +30,12 @@ static int run(const struct config *config, const char *path, const char *warnin
 {
 	const struct lifecycle alone = {.config = config, .path = path, .warnings = warnings};
 
+	if (BARE && config->server.supervise) {
+		(void)fprintf(stderr,
+			"error: this build is for measuring and cannot supervise: set "
+			"server.supervise = false\n");
+		return EXIT_CODE_CONFIG;
+	}
 	return config->server.supervise ? supervisor_run(config, path, warnings)
 					: lifecycle_run(&alone);
 }

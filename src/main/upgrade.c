@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/bare.h"
 #include "base/error.h"
 #include "config/config.h"
 #include "config/diag.h"
@@ -215,6 +216,10 @@ int upgrade_check(const struct takeover *handed)
 	struct error err = {.code = 0};
 	int code = EXIT_CODE_REFUSED;
 
+	if (BARE) {
+		(void)fprintf(stderr, "this build is for measuring\n");
+		return EXIT_CODE_REFUSED;
+	}
 	/* Both only read it: a copy is made where the layouts differ. */
 	if (shm_attach(handed->memory_fd, &shm, &err) < 0 &&
 		shm_convert(handed->memory_fd, &shm, &err) < 0) {

@@ -1,5 +1,7 @@
 #include "model/session_record.h"
 
+#include "base/bare.h"
+
 /* One round of the finalizer of MurmurHash3 (Appleby, public domain algorithm). */
 static uint64_t mix(uint64_t hash, uint64_t value)
 {
@@ -19,7 +21,12 @@ static uint64_t pair(uint32_t high, uint32_t low)
 
 uint64_t session_record_check_client(const struct session_record *record, uint32_t index)
 {
-	uint64_t hash = mix(0x6c6f626c65U, pair(index, record->generation));
+	uint64_t hash;
+
+	if (BARE) {
+		return 0;
+	}
+	hash = mix(0x6c6f626c65U, pair(index, record->generation));
 
 	hash = mix(hash, (uint32_t)record->fd[SIDE_CLIENT]);
 	hash = mix(hash, pair(record->listener, record->pool));
@@ -29,7 +36,12 @@ uint64_t session_record_check_client(const struct session_record *record, uint32
 static uint64_t check_with(const struct session_record *record, uint32_t index,
 	uint64_t client_cookie, uint64_t backend_cookie)
 {
-	uint64_t hash = session_record_check_client(record, index);
+	uint64_t hash;
+
+	if (BARE) {
+		return 0;
+	}
+	hash = session_record_check_client(record, index);
 
 	hash = mix(hash, pair((uint32_t)record->fd[SIDE_BACKEND], record->slot));
 	hash = mix(hash, client_cookie);
@@ -48,6 +60,9 @@ uint16_t session_record_flags(unsigned flags)
 	unsigned guard = 0x15; /* nor are all bits 0 right */
 
 	flags &= (1U << RECORD_FLAG_COUNT) - 1;
+	if (BARE) {
+		return (uint16_t)flags;
+	}
 	for (unsigned i = 0; i < RECORD_FLAG_COUNT; i++) {
 		guard ^= (flags & 1U << i) != 0 ? codes[i] : 0U;
 	}

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/array.h"
+#include "base/bare.h"
 #include "base/error.h"
 
 /* The thread sanitizer does not see close_range(), and mixes up the users of a number then. */
@@ -285,7 +286,7 @@ int socket_open(const struct sockaddr_any *address, uint64_t max_buffered, int *
 	if (fd < 0) {
 		return -errno;
 	}
-	r = set_stream_options(fd, is_local(address), max_buffered);
+	r = set_stream_options(fd, BARE || is_local(address), max_buffered);
 	if (r < 0) {
 		(void)close(fd);
 		return r;
