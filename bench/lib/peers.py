@@ -56,8 +56,9 @@ def loble_algorithms(binary):
     return tuple(loble_schema(binary)["properties"]["balancer"]["properties"]["algorithm"]["enum"])
 
 
-def loble(supervise, setup, directory, binary):
-    lines = ["[server]", f"workers = {setup.workers}", f"supervise = {supervise}", "[listener]",
+def loble(supervise, setup, directory, binary, server=()):
+    lines = ["[server]", f"workers = {setup.workers}", f"supervise = {supervise}", *server,
+        "[listener]",
         f'address = "{LISTENER[0]}:{LISTENER[1]}"', "backlog = 8192", "[balancer]",
         f'algorithm = "{setup.algorithm}"', "[timeouts]", f'connect = "{setup.connect_ms}ms"',
         *setup.loble]
@@ -139,6 +140,11 @@ SPLICE = ["    option splice-request", "    option splice-response"]
 
 PEERS = {peer.name: peer for peer in (
     Peer("loble", "loble", functools.partial(loble, "true")),
+    # Both look for more before they sleep: for workloads about latency.
+    Peer("loble-busy", "loble",
+        functools.partial(loble, "true", server=("busy_poll = 1000",))),
+    Peer("haproxy-busy", "haproxy",
+        functools.partial(haproxy, ["    busy-polling"], []), "haproxy"),
     # What it costs that nothing is dropped; only when asked for. The first has no supervisor and no
     # shared table of descriptors; the second, a build of its own, keeps no journals either.
     Peer("loble-alone", "loble", functools.partial(loble, "false"), like="loble"),
@@ -156,6 +162,9 @@ PEERS = {peer.name: peer for peer in (
 
 # Whom ratios are against. The others are shown.
 RIVALS = ("haproxy", "nginx")
+
+# Those that use CPU while they have nothing to do.
+BUSY = ("loble-busy", "haproxy-busy")
 
 
 def is_listening(address):

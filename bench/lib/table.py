@@ -68,6 +68,10 @@ def of_workload(results, name):
         row = [shown(bars.ratio(results, name, key, against), 2) for key in metrics]
         if any(cell != "-" for cell in row):
             rows.append([f"loble / {against}", *row])
+    row = [shown(bars.ratio(results, name, key, "best, busy polling", "loble-busy"), 2)
+        for key in metrics]
+    if any(cell != "-" for cell in row):
+        rows.append(["loble-busy / best, busy", *row])
     yield from lay_out(rows)
     for peer, reasons in results["failed"].get(name, {}).items():
         yield f"  {peer}: failed in {len(reasons)} of the rounds: {process.telling(reasons[0])}"

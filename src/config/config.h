@@ -51,8 +51,9 @@ struct config_server {
 	bool supervise;
 	uint64_t watchdog_ms;
 	bool io_uring;
-	const char *user;  /* NULL: stay who we are */
-	const char *group; /* NULL: the user's */
+	uint32_t busy_poll_us; /* 0: never */
+	const char *user;      /* NULL: stay who we are */
+	const char *group;     /* NULL: the user's */
 };
 
 struct config_health {

@@ -7,6 +7,7 @@ enum {
 	SECOND_MS = 1000,
 	MINUTE_MS = 60 * SECOND_MS,
 	HOUR_MS = 60 * MINUTE_MS,
+	BUSY_POLL_MAX_US = 10000,
 	KEEPALIVE_MAX_MS = 32767 * SECOND_MS, /* what TCP_KEEPIDLE takes */
 	PATH_LENGTH_MAX = 4095,
 	USER_LENGTH_MAX = 256,
@@ -157,6 +158,17 @@ const struct field server_fields[] = {
 		.doc = "Receive and send the small messages of many sessions with one system call, "
 		       "where the kernel lets the process use io_uring. Without it each is a call "
 		       "of its own, which costs more CPU and changes nothing else.",
+	},
+	{
+		.key = "busy_poll",
+		.type = FIELD_UINT,
+		.reload = RELOAD_LIVE,
+		MEMBER(struct config, server.busy_poll_us),
+		.max = BUSY_POLL_MAX_US,
+		.fallback = 0,
+		.doc = "Microseconds for which a worker looks for more before it sleeps, as long "
+		       "as more mostly comes within that time: lower latency for more CPU, where "
+		       "answers come from nearby. 0 never looks.",
 	},
 	{
 		.key = "user",

@@ -135,8 +135,8 @@ static void no_table_has_a_key_twice(void **state)
 static void the_promised_options_are_there(void **state)
 {
 	static const char *const paths[] = {"server.workers", "server.max_sessions",
-		"server.supervise", "server.watchdog", "server.io_uring", "server.user",
-		"server.group", "listener.address", "listener.name", "listener.pool",
+		"server.supervise", "server.watchdog", "server.io_uring", "server.busy_poll",
+		"server.user", "server.group", "listener.address", "listener.name", "listener.pool",
 		"listener.backlog", "listener.max_connections", "listener.max_buffered",
 		"listener.freebind", "listener.mode", "listener.idle", "listener.half_close",
 		"listeners.address", "balancer.algorithm", "balancer.retries",

@@ -45,6 +45,7 @@ struct builder_input {
 	uint64_t version;    /* higher than that of any snapshot before */
 	uint64_t generation; /* of the configuration; another one may differ in what follows */
 	uint32_t keepalive_s;
+	uint64_t busy_poll_ns;
 	bool access_enabled;
 	double access_sample;
 	uint32_t listener_count;

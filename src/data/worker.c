@@ -15,16 +15,16 @@
 #include "data/holder.h"
 #include "data/pump_batch.h"
 #include "data/sweep.h"
+#include "data/wait.h"
 #include "model/rcu.h"
 #include "os/batch.h"
 #include "os/clock.h"
 #include "os/steering.h"
 #include "os/thread.h"
 
-enum { EVENTS_PER_TURN = 256, FULL_TURNS_MAX = 64 };
+enum { FULL_TURNS_MAX = 64 };
 
 static const uint64_t STARVED_PAUSE_NS = 10 * 1000000ULL;
-static const uint64_t SPARE_PIPES_NS = 1000 * 1000000ULL; /* unused for so long: closed */
 
 /* Zeroed memory that is only paid for where it is touched. */
 static void *map_table(size_t entry, size_t count)
@@ -452,38 +452,6 @@ static void on_deadline(uint32_t index, void *context)
 	session_on_deadline(context, index);
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-/* For how long to sleep: in milliseconds, rounded up, -1 for ever. */
-static int sleep_ms(const struct worker *worker)
-{
-	uint64_t next = earlier(deadlines_next_ns(&worker->deadlines), acceptor_next_ns(worker));
-	uint64_t now;
-	uint64_t ms;
-
-	if (worker->ready_head != RECORD_NONE || worker->inherited > 0) {
-		return 0;
-	}
-	if (worker->starved_list != RECORD_NONE) {
-		next = earlier(next, worker->starved_ns);
-	}
-	if (worker->pipe_spare_count > 0) {
-		next = earlier(next, worker->spare_since_ns + SPARE_PIPES_NS);
-	}
-	if (next == UINT64_MAX) {
-		return -1;
-	}
-	now = worker->now_ns;
-	if (next <= now) {
-		return 0;
-	}
-	ms = (next - now + 999999) / 1000000;
-	return ms > INT32_MAX ? INT32_MAX : (int)ms;
-}
-
 /*
  * After a pause of the whole process, bytes that came meanwhile must be seen before a deadline is
  * believed: not while there are more events than one turn takes, but for a bounded number of
@@ -491,7 +459,7 @@ static int sleep_ms(const struct worker *worker)
  */
 static void expire_deadlines(struct worker *worker, int count)
 {
-	if (count == EVENTS_PER_TURN && worker->full_turns < FULL_TURNS_MAX) {
+	if (count == WAIT_EVENTS && worker->full_turns < FULL_TURNS_MAX) {
 		worker->full_turns++;
 		return;
 	}
@@ -507,7 +475,7 @@ static void do_housekeeping(struct worker *worker, int count)
 	expire_deadlines(worker, count);
 	acceptor_on_turn(worker);
 	if (worker->pipe_spare_count > 0 &&
-		worker->now_ns - worker->spare_since_ns >= SPARE_PIPES_NS) {
+		worker->now_ns - worker->spare_since_ns >= WORKER_SPARE_PIPES_NS) {
 		pipe_close_spares(worker);
 	}
 	if (worker->evidence_sent) {
@@ -517,31 +485,11 @@ static void do_housekeeping(struct worker *worker, int count)
 	bury_dead(worker);
 }
 
-/* Asleep is not hung. */
-static void set_awake(struct worker *worker, uint32_t awake)
-{
-	if (awake == 0) {
-		steering_asleep(worker->setup.steering);
-	}
-	atomic_store_explicit(&worker_state(worker)->awake, awake, memory_order_relaxed);
-}
-
 static void turn(struct worker *worker)
 {
-	struct epoll_event events[EVENTS_PER_TURN];
-	const int timeout_ms = sleep_ms(worker);
-	int count;
+	struct epoll_event events[WAIT_EVENTS];
+	const int count = wait_for_events(worker, events);
 
-	if (timeout_ms == 0) {
-		rcu_quiet();
-		count = epoll_wait(worker->epoll_fd, events, EVENTS_PER_TURN, 0);
-	} else {
-		rcu_offline();
-		set_awake(worker, 0);
-		count = epoll_wait(worker->epoll_fd, events, EVENTS_PER_TURN, timeout_ms);
-		set_awake(worker, 1);
-		rcu_online();
-	}
 	if (count < 0) {
 		return; /* interrupted, as by SIGCONT: what is ready is not known yet */
 	}
@@ -570,7 +518,7 @@ static void *run(void *argument)
 	rcu_reader_begin();
 	atomic_store_explicit(
 		&worker_state(worker)->thread_id, thread_kernel_id(), memory_order_relaxed);
-	set_awake(worker, 1);
+	wait_set_awake(worker, 1);
 	if (worker->setup.batch_min > 0) {
 		(void)batch_create(&worker->batch);
 	}
@@ -583,7 +531,7 @@ static void *run(void *argument)
 	}
 	rcu_reader_end();
 	batch_free(worker->batch);
-	set_awake(worker, 0);
+	wait_set_awake(worker, 0);
 	atomic_store_explicit(&worker_state(worker)->stopped, 1, memory_order_release);
 	(void)eventfd_write(worker->setup.control_fd, 1);
 	return NULL;

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/rng.h"
+#include "data/busy_poll.h"
 #include "data/deadlines.h"
 #include "data/session.h"
 #include "model/limits.h"
@@ -33,6 +34,9 @@ struct steering_entry;
 /* The upper half of epoll data: below these values it is session index << 1 | side. */
 static const uint32_t WORKER_TAG_LISTENER = 0x80000000; /* with the number of the socket */
 static const uint32_t WORKER_TAG_WAKE = 0xffffffff;
+
+/* Pipes that nobody has used for so long are closed. */
+static const uint64_t WORKER_SPARE_PIPES_NS = 1000 * 1000000ULL;
 
 struct worker_setup {
 	uint32_t index;
@@ -70,6 +74,7 @@ struct worker {
 	int epoll_fd;
 	uint64_t now_ns; /* read once per turn */
 	struct rng rng;
+	struct busy_poll busy_poll;
 	struct deadlines deadlines; /* by session index */
 
 	struct session_record *records; /* this worker's, in shared memory */

@@ -70,10 +70,11 @@ struct snapshot_listener {
 };
 
 struct snapshot {
-	uint64_t version;     /* strictly increasing */
-	uint64_t generation;  /* of the configuration it was built from */
-	uint32_t keepalive_s; /* of sockets towards backends; 0: off */
-	bool access_enabled;  /* sessions are logged: this share of them */
+	uint64_t version;      /* strictly increasing */
+	uint64_t generation;   /* of the configuration it was built from */
+	uint32_t keepalive_s;  /* of sockets towards backends; 0: off */
+	uint64_t busy_poll_ns; /* for how long workers look before they sleep; 0: never */
+	bool access_enabled;   /* sessions are logged: this share of them */
 	double access_sample;
 	struct arena *arena;     /* owned; holds the snapshot itself and all it points to */
 	uint32_t listener_limit; /* one more than the highest id; entries may be NULL */

@@ -42,6 +42,7 @@ max_sessions = 100
 supervise = true
 watchdog = "30s"
 io_uring = false
+busy_poll = 10000
 [balancer]
 algorithm = "random"
 retries = 10

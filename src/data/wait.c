@@ -1,0 +1,99 @@
+#include "data/wait.h"
+
+#include "data/acceptor.h"
+#include "data/worker.h"
+#include "model/rcu.h"
+#include "os/clock.h"
+#include "os/steering.h"
+
+void wait_set_awake(struct worker *worker, uint32_t awake)
+{
+	if (awake == 0) {
+		steering_asleep(worker->setup.steering);
+	}
+	atomic_store_explicit(&worker_state(worker)->awake, awake, memory_order_relaxed);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* For how long to sleep: in milliseconds, rounded up, -1 for ever. */
+static int sleep_ms(const struct worker *worker)
+{
+	uint64_t next = earlier(deadlines_next_ns(&worker->deadlines), acceptor_next_ns(worker));
+	uint64_t now;
+	uint64_t ms;
+
+	if (worker->ready_head != RECORD_NONE || worker->inherited > 0) {
+		return 0;
+	}
+	if (worker->starved_list != RECORD_NONE) {
+		next = earlier(next, worker->starved_ns);
+	}
+	if (worker->pipe_spare_count > 0) {
+		next = earlier(next, worker->spare_since_ns + WORKER_SPARE_PIPES_NS);
+	}
+	if (next == UINT64_MAX) {
+		return -1;
+	}
+	now = worker->now_ns;
+	if (next <= now) {
+		return 0;
+	}
+	ms = (next - now + 999999) / 1000000;
+	return ms > INT32_MAX ? INT32_MAX : (int)ms;
+}
+
+static int look(struct worker *worker, struct epoll_event events[static WAIT_EVENTS])
+{
+	rcu_quiet();
+	return epoll_wait(worker->epoll_fd, events, WAIT_EVENTS, 0);
+}
+
+static int sleep_for(
+	struct worker *worker, struct epoll_event events[static WAIT_EVENTS], int timeout_ms)
+{
+	int count;
+
+	rcu_offline();
+	wait_set_awake(worker, 0);
+	count = epoll_wait(worker->epoll_fd, events, WAIT_EVENTS, timeout_ms);
+	wait_set_awake(worker, 1);
+	rcu_online();
+	return count;
+}
+
+/* Looks again and again while that is worth it, and sleeps then. */
+static int poll_busily(
+	struct worker *worker, struct epoll_event events[static WAIT_EVENTS], uint64_t limit_ns)
+{
+	const uint64_t begin_ns = clock_monotonic_ns();
+	const uint64_t until_ns = begin_ns + busy_poll_ns(&worker->busy_poll, limit_ns);
+	int count = 0;
+
+	worker->now_ns = begin_ns;
+	while (count == 0 && worker->now_ns < until_ns) {
+		count = look(worker, events);
+		worker->now_ns = clock_monotonic_ns();
+	}
+	if (count == 0) {
+		count = sleep_for(worker, events, sleep_ms(worker));
+		busy_poll_slept(&worker->busy_poll,
+			count > 0 ? clock_monotonic_ns() - worker->now_ns : UINT64_MAX, limit_ns);
+	}
+	return count;
+}
+
+int wait_for_events(struct worker *worker, struct epoll_event events[static WAIT_EVENTS])
+{
+	const int timeout_ms = sleep_ms(worker);
+	const uint64_t limit_ns = worker_snapshot(worker)->busy_poll_ns;
+
+	if (timeout_ms == 0) {
+		return look(worker, events);
+	}
+	return limit_ns == 0 ? sleep_for(worker, events, timeout_ms)
+			     : poll_busily(worker, events, limit_ns);
+}
