@@ -74,9 +74,9 @@ def parse_arguments():
     options.build = options.build.resolve()
     options.bare = options.bare.resolve()
     options.output = options.output or options.build / "results"
-    options.rounds = options.rounds or (3 if options.quick else 9)
-    options.duration_ms = options.duration_ms or (400 if options.quick else 1500)
-    options.bulk_mib = options.bulk_mib or (512 if options.quick else 2048)
+    options.rounds = options.rounds or (3 if options.quick else 18)
+    options.duration_ms = options.duration_ms or 400
+    options.bulk_mib = options.bulk_mib or 512
     return options
 
 
