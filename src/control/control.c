@@ -91,10 +91,12 @@ static void run_timers(struct control *control, uint64_t now_ns)
  */
 static void die_of(int signal)
 {
+	static const struct sigaction by_default = {.sa_handler = SIG_DFL};
 	sigset_t set;
 
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, signal);
+	(void)sigaction(signal, &by_default, NULL); /* who starts us in the background ignores it */
 	(void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 	(void)raise(signal);
 }

@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "base/sockaddr.h"
 #include "config/config.h"
 #include "control/control_internal.h"
 #include "model/shm.h"
@@ -23,6 +24,7 @@ static void set_listener(
 	struct control *control, const struct builder_listener *listener, bool open)
 {
 	const struct config_listener *config = listener->config;
+	char text[ADDRESS_HOST_MAX + 8];
 	struct event event = {
 		.kind = open ? EVENT_LISTENER_OPENED : EVENT_LISTENER_CLOSED,
 		.cause = open ? CAUSE_CONFIGURATION : CAUSE_SIGNAL,
@@ -31,6 +33,8 @@ static void set_listener(
 	};
 
 	(void)snprintf(event.name, sizeof event.name, "%s", config->name);
+	(void)snprintf(
+		event.detail, sizeof event.detail, "%s", address_text(&config->address, text));
 	(void)snprintf(event.pool, sizeof event.pool, "%s",
 		control->roster->registry.config->pools[config->pool].name);
 	atomic_store_explicit(&control->setup.shm->listeners[listener->id].open, open ? 1 : 0,

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/sockaddr.h"
 #include "config/config.h"
 #include "control/control_internal.h"
 #include "model/config_text.h"
@@ -292,6 +293,7 @@ static void tell_listeners(
 	for (uint32_t i = 0; i < after->listener_count - after->kept_listener_count; i++) {
 		const struct config_listener *listener = &after->listeners[i];
 		const int id = shm_listener_index(shm, listener->name);
+		char text[ADDRESS_HOST_MAX + 8];
 		struct event event = {
 			.kind = open ? EVENT_LISTENER_OPENED : EVENT_LISTENER_CLOSED,
 			.cause = CAUSE_CONFIGURATION,
@@ -303,6 +305,8 @@ static void tell_listeners(
 			continue;
 		}
 		(void)snprintf(event.name, sizeof event.name, "%s", listener->name);
+		(void)snprintf(event.detail, sizeof event.detail, "%s",
+			address_text(&listener->address, text));
 		(void)snprintf(
 			event.pool, sizeof event.pool, "%s", after->pools[listener->pool].name);
 		atomic_store_explicit(&shm->listeners[id].open, open ? 1 : 0, memory_order_release);

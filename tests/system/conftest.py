@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -24,6 +25,11 @@ def instrumented(binary):
 BINARY = find_binary()
 if BINARY.exists() and instrumented(BINARY):
     os.environ.setdefault("LOBLE_TEST_SLOWNESS", "4")
+
+# A shell without job control ignores them in what it starts in the background, and so would Loble.
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 from harness import backends, net, paths  # noqa: E402  (after the slowness is known)
 from harness.loble import Loble, simple  # noqa: E402

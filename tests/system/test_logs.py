@@ -118,7 +118,7 @@ def test_the_access_log_needs_nobody_who_asks_for_metrics(bench):
     address = net.free_tcp4()
     loble = bench.raw({"listener": {"address": str(address)}, "access_log": {"enabled": True},
                        "backends": [{"address": str(bench.service(echo).address)}]}, ready=None)
-    loble.wait_event("listener_opened")
+    assert loble.wait_event("listener_opened")["detail"] == str(address)
     assert net.exchange(address, b"x") == (b"x", END)
     loble.wait_event("session", deadline=5 * SLOWNESS)
     os.kill(loble.worker, signal.SIGKILL)

@@ -143,6 +143,24 @@ def test_an_order_to_stop_is_the_supervisors_and_else_a_death_like_any_other(ben
     assert told["detail"].startswith("killed by SIG")
 
 
+def test_a_worker_process_whose_starter_ignores_signals_dies_of_them(bench, binary, directory):
+    """As a shell without job control does with what it starts in the background."""
+    starter = directory / "loble"
+    starter.write_text(f"#!/bin/sh\ntrap '' INT QUIT HUP\nexec {binary} \"$@\"\n")
+    starter.chmod(0o755)
+    line = bench.line(options={"binary": starter})
+    client, backend = line.open()
+    kill_worker(line.loble, signal.SIGINT)
+    client.send(b"on")
+    assert backend.receive(2) == b"on"
+    line.loble.send_signal(signal.SIGINT)
+    line.loble.wait_event("process_stopping")
+    client.close()
+    backend.close()
+    assert line.loble.wait_exit() == 0
+    line.loble.check_log()
+
+
 def test_a_log_that_cannot_be_opened_any_more_keeps_nobody_from_going_on(bench):
     logs = bench.directory / "logs"
     logs.mkdir()
