@@ -295,6 +295,10 @@ static void continue_connecting(struct worker *worker, uint32_t index)
 		return;
 	}
 	worker->sessions[index].phase = SESSION_WAITING;
+	if ((record->flags & RECORD_RESETTING) != 0) { /* it was being given up */
+		session_cut(worker, index, CLOSE_CONNECT_FAILED);
+		return;
+	}
 	count_continued(worker, CONTINUED_CONNECTING);
 	if (worker_watch(worker, index, SIDE_CLIENT, record->fd[SIDE_CLIENT]) < 0) {
 		session_cut(worker, index, CLOSE_ERROR);

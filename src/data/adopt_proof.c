@@ -317,18 +317,20 @@ int adopt_prove(struct worker *worker, uint32_t index, enum continued_from *ret_
 
 int adopt_prove_connecting(struct worker *worker, uint32_t index)
 {
+	const unsigned later = RECORD_GONE_CLIENT | RECORD_GONE_BACKEND | RECORD_DISCARD_CLIENT |
+		RECORD_DISCARD_BACKEND | RECORD_RESET_BACKEND | RECORD_LINGERING;
 	struct session_record *record = &worker->records[index];
 	struct stream_position position;
 
-	if (!session_record_valid(record, index) || record->moved[SIDE_CLIENT] != 0 ||
-		record->moved[SIDE_BACKEND] != 0) {
+	if (!session_record_valid(record, index) || (record->flags & later) != 0 ||
+		record->moved[SIDE_CLIENT] != 0 || record->moved[SIDE_BACKEND] != 0) {
 		return LOST_DAMAGED;
 	}
 	if ((record->flags & RECORD_LOCAL_CLIENT) != 0) {
 		return PROVEN;
 	}
 	if (stream_position_get(record->fd[SIDE_CLIENT], false, &position) < 0 ||
-		position.consumed != 0 || position.handed != 0) {
+		position.consumed != 0 || position.handed != 0 || position.fin_sent) {
 		return LOST_DAMAGED;
 	}
 	if (position.reset) { /* asking has consumed the error */

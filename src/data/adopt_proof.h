@@ -19,6 +19,6 @@ int adopt_prove(struct worker *worker, uint32_t index, enum continued_from *ret_
 
 /*
  * Proves that nothing has gone through the client's socket of a session that is connecting, in
- * either direction: state is the one word that no check word covers. Returns the same.
+ * either direction. Returns the same.
  */
 int adopt_prove_connecting(struct worker *worker, uint32_t index);

@@ -103,9 +103,11 @@ static void list_descriptors(
 static void claim_session(struct table *table, uint32_t worker, uint32_t index)
 {
 	struct session_record *record = shm_record(table->shm, worker, index);
-	const enum record_state state = state_of(record);
+	enum record_state state;
 	int fds[SIDE_COUNT];
 
+	session_record_settle(record, index);
+	state = state_of(record);
 	if (state == RECORD_FREE || state == RECORD_CLOSING) {
 		return;
 	}
@@ -343,8 +345,9 @@ static int listener_of(const struct table *table, int fd)
 }
 
 /*
- * Nothing has gone through it in either direction, so no session can have had it. Of a UNIX socket
- * that cannot be told: it is believed unless a record was damaged.
+ * Nothing has gone through it in either direction, and nobody was about to reset it: so no session
+ * can have had it. Of a UNIX socket that cannot be told: it is believed unless a record was
+ * damaged.
  */
 static bool is_untouched(const struct table *table, int fd)
 {
@@ -354,7 +357,8 @@ static bool is_untouched(const struct table *table, int fd)
 	if (r == -EOPNOTSUPP) {
 		return !table->damaged;
 	}
-	return r == 0 && position.consumed == 0 && position.handed == 0 && !position.fin_sent;
+	return r == 0 && !socket_resets_on_close(fd) && position.consumed == 0 &&
+		position.handed == 0 && !position.fin_sent;
 }
 
 /* Accepted, and not yet recorded: a session of its own begins with it. */
@@ -380,6 +384,18 @@ static bool adopt_orphan(struct table *table, int fd)
 	return true;
 }
 
+/*
+ * Without a word about how, a session is closed only once both ends have been read. Else its state
+ * is damaged, and a FIN would look like the end of what was cut.
+ */
+static bool is_cut(const struct session_record *record, int fd)
+{
+	struct stream_position position;
+
+	return (record->flags & (RECORD_RESETTING | RECORD_LINGERING)) == 0 &&
+		stream_position_get(fd, false, &position) == 0 && !position.fin_received;
+}
+
 /* Ends what a session was ending when it died: its last bytes may still be on their way. */
 static void finish_closing(struct table *table, uint32_t worker, uint32_t index)
 {
@@ -401,7 +417,7 @@ static void finish_closing(struct table *table, uint32_t worker, uint32_t index)
 			(record->cookie[side] == 0 && adopt_orphan(table, fd))) {
 			continue;
 		}
-		if ((record->flags & RECORD_RESETTING) != 0) {
+		if ((record->flags & RECORD_RESETTING) != 0 || is_cut(record, fd)) {
 			socket_reset_on_close(fd);
 		}
 		socket_close(fd);

@@ -34,6 +34,7 @@ static void line_connecting(struct line *line, const struct rig_options *options
 	rig_wait_counter(&shm_slot_counters(&line->rig.shm, 0, 0)->established, 1);
 	rig_die(&line->rig);
 	record_of(line)->state = RECORD_CONNECTING;
+	record_of(line)->check = session_record_check_try(record_of(line), 0);
 }
 
 /* As if the worker process had died before it could say which socket it connects. */
@@ -81,8 +82,8 @@ static void a_connect_that_was_not_begun_is_held_against_nobody(void **state)
 	line_close(&line);
 }
 
-/* By damage of that one word: its next bytes would begin in the middle. */
-static void an_open_session_that_seems_to_connect_is_lost(const struct rig_options *options)
+/* By damage of that one word, or because the word is stored last. */
+static void an_open_session_that_seems_to_connect_is_open(const struct rig_options *options)
 {
 	struct line line;
 
@@ -90,22 +91,94 @@ static void an_open_session_that_seems_to_connect_is_lost(const struct rig_optio
 	rig_die(&line.rig);
 	record_of(&line)->state = RECORD_CONNECTING;
 	rig_succeed(&line.rig);
-	rig_wait_counter(&line.rig.shm.worker_states[0].lost[LOST_DAMAGED], 1);
-	(void)rig_wait_access(&line.rig);
+	rig_expect_text(line.client, line.backend, "up");
+	rig_expect_text(line.backend, line.client, "down");
 	assert_int_equal(continued(&line, CONTINUED_CONNECTING), 0);
+	assert_int_equal(continued(&line, CONTINUED_WHOLE), 1);
 	line_close(&line);
 }
 
-static void an_open_session_that_seems_to_connect_is_lost_over_tcp(void **state)
+static void an_open_session_that_seems_to_connect_is_open_over_tcp(void **state)
 {
 	(void)state;
-	an_open_session_that_seems_to_connect_is_lost(&plain);
+	an_open_session_that_seems_to_connect_is_open(&plain);
 }
 
-static void an_open_session_that_seems_to_connect_is_lost_over_unix_sockets(void **state)
+static void an_open_session_that_seems_to_connect_is_open_over_unix_sockets(void **state)
 {
 	(void)state;
-	an_open_session_that_seems_to_connect_is_lost(&local);
+	an_open_session_that_seems_to_connect_is_open(&local);
+}
+
+/* Its header may not have been sent; but its client is like one that was just accepted. */
+static void a_session_that_connects_and_seems_open_begins_anew(void **state)
+{
+	struct line line;
+
+	(void)state;
+	line_connecting(&line, &plain);
+	record_of(&line)->state = RECORD_OPEN;
+	rig_succeed(&line.rig);
+	rig_expect_reset(line.backend);
+	(void)close(line.backend);
+	line.backend = rig_accept(&line.rig, 0);
+	rig_expect_text(line.client, line.backend, "request");
+	assert_int_equal(lost(&line, LOST_DAMAGED), 1);
+	assert_int_equal(continued(&line, CONTINUED_ACCEPTED), 1);
+	line_close(&line);
+}
+
+/* Something has gone through its client's socket: its next bytes would begin in the middle. */
+static void a_session_that_connects_has_read_nothing(void **state)
+{
+	struct line line;
+
+	(void)state;
+	line_open(&line, &plain);
+	rig_die(&line.rig);
+	record_of(&line)->state = RECORD_CONNECTING;
+	record_of(&line)->check = session_record_check_client(record_of(&line), 0);
+	memset(record_of(&line)->moved, 0, sizeof record_of(&line)->moved);
+	rig_succeed(&line.rig);
+	rig_expect_reset(line.client);
+	assert_int_equal(lost(&line, LOST_DAMAGED), 1);
+	line_close(&line);
+}
+
+static void a_session_that_was_being_given_up_is_given_up(void **state)
+{
+	struct line line;
+
+	(void)state;
+	line_connecting(&line, &plain);
+	session_record_set(record_of(&line), RECORD_RESETTING);
+	rig_succeed(&line.rig);
+	rig_expect_reset(line.client);
+	rig_expect_reset(line.backend);
+	line_close(&line);
+}
+
+/* Accepted and about to be turned away: not served by one who would end it with a reset. */
+static void a_client_that_was_being_turned_away_is_turned_away(void **state)
+{
+	struct line line;
+	int client;
+	int accepted;
+
+	(void)state;
+	line_open(&line, &plain);
+	rig_die(&line.rig);
+	client = rig_connect(&line.rig);
+	line.rig.kept[line.rig.kept_count] = client;
+	line.rig.kept_count++;
+	accepted = accept4(shm_listen_record(&line.rig.shm, 0, 0)->fd, NULL, NULL, SOCK_NONBLOCK);
+	assert_true(accepted >= 0);
+	socket_reset_on_close(accepted);
+	rig_succeed(&line.rig);
+	rig_expect_reset(client);
+	(void)close(client);
+	assert_int_equal(continued(&line, CONTINUED_ACCEPTED), 0);
+	line_close(&line);
 }
 
 static void expect_goes_on(struct line *line)
@@ -335,6 +408,7 @@ static void a_session_that_was_being_closed_is_closed(void **state)
 	rig_write(record->fd[SIDE_CLIENT], "last words", 10);
 	record->by = CLOSED_BY_BACKEND;
 	record->reason = CLOSE_END;
+	session_record_set(record, RECORD_LINGERING);
 	record->state = RECORD_CLOSING;
 	rig_succeed(&line.rig);
 	{
@@ -350,13 +424,32 @@ static void a_session_that_was_being_closed_is_closed(void **state)
 	line_close(&line);
 }
 
+/* By damage of its state: a FIN would make a cut stream look complete. */
+static void an_open_session_that_seems_to_close_is_reset(void **state)
+{
+	struct line line;
+
+	(void)state;
+	line_open(&line, &plain);
+	rig_die(&line.rig);
+	record_of(&line)->state = RECORD_CLOSING;
+	rig_succeed(&line.rig);
+	rig_expect_reset(line.client);
+	rig_expect_reset(line.backend);
+	line_close(&line);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_session_that_connects_is_connected_again),
 		cmocka_unit_test(a_connect_that_was_not_begun_is_held_against_nobody),
-		cmocka_unit_test(an_open_session_that_seems_to_connect_is_lost_over_tcp),
-		cmocka_unit_test(an_open_session_that_seems_to_connect_is_lost_over_unix_sockets),
+		cmocka_unit_test(an_open_session_that_seems_to_connect_is_open_over_tcp),
+		cmocka_unit_test(an_open_session_that_seems_to_connect_is_open_over_unix_sockets),
+		cmocka_unit_test(a_session_that_connects_and_seems_open_begins_anew),
+		cmocka_unit_test(a_session_that_connects_has_read_nothing),
+		cmocka_unit_test(a_session_that_was_being_given_up_is_given_up),
+		cmocka_unit_test(a_client_that_was_being_turned_away_is_turned_away),
 		cmocka_unit_test(whose_backend_has_answered_stays_with_it_over_tcp),
 		cmocka_unit_test(whose_backend_has_answered_stays_with_it_over_unix_sockets),
 		cmocka_unit_test(a_header_is_not_sent_twice),
@@ -369,6 +462,7 @@ int main(void)
 		cmocka_unit_test(a_damaged_record_costs_its_session_alone),
 		cmocka_unit_test(a_copied_record_joins_nobody),
 		cmocka_unit_test(a_session_that_was_being_closed_is_closed),
+		cmocka_unit_test(an_open_session_that_seems_to_close_is_reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

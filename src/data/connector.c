@@ -265,7 +265,7 @@ static void connect_to(struct worker *worker, uint32_t index, const struct snaps
 	/* From here on the record speaks for the socket: what the backend accepts is not lost. */
 	atomic_signal_fence(memory_order_release);
 	stretch();
-	record->check = session_record_check(record, index);
+	record->check = session_record_check_try(record, index);
 	stretch();
 	atomic_signal_fence(memory_order_seq_cst);
 	r = socket_connect(fd, &backend->address);
@@ -340,8 +340,8 @@ static int look_at_try(const struct session_record *record, const struct snapsho
 	}
 	if ((record->flags & RECORD_LOCAL_BACKEND) != 0) {
 		/* What was sent cannot be told. */
-		return socket_is_connected(fd) &&
-				(preamble > 0 || pool->proxy_protocol == PROXY_PROTOCOL_OFF)
+		return socket_is_connected(fd) && preamble == 0 &&
+				pool->proxy_protocol == PROXY_PROTOCOL_OFF
 			? 0
 			: -ENOTCONN;
 	}

@@ -142,7 +142,9 @@ void session_opened(struct worker *worker, uint32_t index)
 		session->direction[SIDE_CLIENT].mode = PUMP_SPLICE;
 		session->direction[SIDE_BACKEND].mode = PUMP_SPLICE;
 	}
-	atomic_signal_fence(memory_order_release); /* the check word is right since the connect */
+	record->check = session_record_check(record, index);
+	stretch();
+	atomic_signal_fence(memory_order_release);
 	atomic_store_explicit(&record->state, RECORD_OPEN, memory_order_relaxed);
 	stretch();
 	atomic_signal_fence(memory_order_seq_cst);

@@ -418,8 +418,6 @@ void session_close(struct worker *worker, uint32_t index, unsigned resets)
 
 	assert(session->phase != SESSION_FREE && session->phase != SESSION_DEAD);
 	assert(session->by < CLOSED_BY_COUNT);
-	pump_drop(worker, index, SIDE_CLIENT);
-	pump_drop(worker, index, SIDE_BACKEND);
 	connector_forget(worker, index);
 	deadlines_clear(&worker->deadlines, index);
 	for (int side = 0; side < SIDE_COUNT; side++) {
@@ -429,6 +427,16 @@ void session_close(struct worker *worker, uint32_t index, unsigned resets)
 			session_record_set(record, RECORD_RESETTING);
 			socket_reset_on_close(fd);
 		}
+	}
+	atomic_signal_fence(memory_order_seq_cst);
+	stretch();
+	/* Only now: what is held is not owed any more. */
+	pump_drop(worker, index, SIDE_CLIENT);
+	pump_drop(worker, index, SIDE_BACKEND);
+	if ((record->flags & RECORD_LOCAL_CLIENT) != 0 && record->cookie[SIDE_CLIENT] == 0 &&
+		session_record_fd(record, SIDE_CLIENT) >= 0) {
+		/* Nothing else would tell it from a client that was just accepted. */
+		record->cookie[SIDE_CLIENT] = socket_cookie(record->fd[SIDE_CLIENT]);
 	}
 	record->by = session->by;
 	record->reason = session->reason;

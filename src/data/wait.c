@@ -74,7 +74,7 @@ static int poll_busily(
 	int count = 0;
 
 	worker->now_ns = begin_ns;
-	while (count == 0 && worker->now_ns < until_ns) {
+	while (count == 0 && worker->now_ns < until_ns && sleep_ms(worker) != 0) {
 		count = look(worker, events);
 		worker->now_ns = clock_monotonic_ns();
 	}

@@ -53,6 +53,25 @@ uint64_t session_record_check(const struct session_record *record, uint32_t inde
 	return check_with(record, index, record->cookie[SIDE_CLIENT], record->cookie[SIDE_BACKEND]);
 }
 
+uint64_t session_record_check_try(const struct session_record *record, uint32_t index)
+{
+	return ~check_with(record, index, 0, 0);
+}
+
+static bool has_open_check(const struct session_record *record, uint32_t index)
+{
+	return record->check == session_record_check(record, index) ||
+		record->check == check_with(record, index, 0, 0);
+}
+
+void session_record_settle(struct session_record *record, uint32_t index)
+{
+	if (atomic_load_explicit(&record->state, memory_order_relaxed) == RECORD_CONNECTING &&
+		has_open_check(record, index)) {
+		atomic_store_explicit(&record->state, RECORD_OPEN, memory_order_relaxed);
+	}
+}
+
 uint16_t session_record_flags(unsigned flags)
 {
 	/* No two alike, and none with one bit: any one or two bits that flip are noticed. */
@@ -77,15 +96,14 @@ bool session_record_valid(const struct session_record *record, uint32_t index)
 	switch (atomic_load_explicit(&record->state, memory_order_relaxed)) {
 	case RECORD_CONNECTING:
 		return record->check == session_record_check_client(record, index) ||
-			record->check == session_record_check(record, index);
+			record->check == session_record_check_try(record, index);
 	case RECORD_OPEN:
-		return record->check == session_record_check(record, index) ||
-			record->check == check_with(record, index, 0, 0);
+		return has_open_check(record, index);
 	case RECORD_CLOSING:
 		return session_record_fd(record, SIDE_CLIENT) < 0 ||
 			record->check == session_record_check_client(record, index) ||
-			record->check == session_record_check(record, index) ||
-			record->check == check_with(record, index, 0, 0);
+			record->check == session_record_check_try(record, index) ||
+			has_open_check(record, index);
 	default:
 		return false;
 	}
@@ -95,8 +113,9 @@ bool session_record_has_backend(const struct session_record *record, uint32_t in
 {
 	switch (atomic_load_explicit(&record->state, memory_order_relaxed)) {
 	case RECORD_CONNECTING:
-		return record->fd[SIDE_BACKEND] >= 0 && record->slot != RECORD_NONE &&
-			record->check == session_record_check(record, index);
+		return session_record_fd(record, SIDE_BACKEND) >= 0 &&
+			record->slot != RECORD_NONE &&
+			record->check == session_record_check_try(record, index);
 	case RECORD_OPEN:
 		return true;
 	default:

@@ -22,7 +22,7 @@
 #include "model/alternate.h"
 
 /* Of all records in shared memory: docs/survival.md says when it is counted up. */
-enum { RECORD_VERSION = ONLY_STANDARD(2) ONLY_ALTERNATE(1002) };
+enum { RECORD_VERSION = ONLY_STANDARD(3) ONLY_ALTERNATE(1003) };
 
 enum record_state {
 	RECORD_FREE = 0,
@@ -80,17 +80,25 @@ struct session_record {
 static_assert(sizeof(struct session_record) == 128, "a session's record is two cache lines");
 
 /*
- * The check word of a session that has no backend, over the index and what does not change then;
- * and of one that has, over the backend's side, too. Both contain the index, so a record that was
- * copied over another one is not valid.
+ * The check words: of a session that has no backend, over the index and what does not change then;
+ * of one that connects to its backend, over the backend's side, too; and of one that is open. All
+ * contain the index, so a record that was copied over another one is not valid. No two are alike,
+ * so they tell what the state was when that word alone is damaged.
  */
 uint64_t session_record_check_client(const struct session_record *record, uint32_t index);
+uint64_t session_record_check_try(const struct session_record *record, uint32_t index);
 uint64_t session_record_check(const struct session_record *record, uint32_t index);
 
 /*
+ * Finishes the step to an open session: its check word is stored first, and its state then. Only
+ * for whoever takes over, before anything else.
+ */
+void session_record_settle(struct session_record *record, uint32_t index);
+
+/*
  * Whether the check word is that of the record's state, or of the step to the next one: the two
- * words that are stored when a session opens or comes of age are not stored at once. The flags
- * have to be as they were stored, too.
+ * words that are stored when a session comes of age are not stored at once. The flags have to be
+ * as they were stored, too.
  */
 bool session_record_valid(const struct session_record *record, uint32_t index);
 

@@ -55,6 +55,33 @@ static void what_changes_is_not_checked(void **state)
 	assert_int_equal(session_record_check(&record, 5), check);
 }
 
+/* Which of the three words it has says what the state is, whatever stands there. */
+static void a_word_belongs_to_its_state(void **state)
+{
+	struct session_record record = {.fd = {7, 8}, .flags = session_record_flags(0)};
+
+	(void)state;
+	record.state = RECORD_CONNECTING;
+	record.check = session_record_check_client(&record, 5);
+	assert_true(session_record_valid(&record, 5));
+	assert_false(session_record_has_backend(&record, 5));
+	record.check = session_record_check_try(&record, 5);
+	assert_true(session_record_valid(&record, 5));
+	assert_true(session_record_has_backend(&record, 5));
+	session_record_settle(&record, 5);
+	assert_int_equal(record.state, RECORD_CONNECTING);
+	record.state = RECORD_OPEN;
+	assert_false(session_record_valid(&record, 5));
+
+	record.check = session_record_check(&record, 5);
+	record.cookie[SIDE_CLIENT] = 1; /* it comes of age */
+	assert_true(session_record_valid(&record, 5));
+	record.state = RECORD_CONNECTING;
+	assert_false(session_record_valid(&record, 5));
+	session_record_settle(&record, 5);
+	assert_int_equal(record.state, RECORD_OPEN);
+}
+
 static void any_two_bits_of_the_flags_that_flip_are_noticed(void **state)
 {
 	struct session_record record = sample();
@@ -133,6 +160,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_lasting_field_is_checked),
 		cmocka_unit_test(what_changes_is_not_checked),
+		cmocka_unit_test(a_word_belongs_to_its_state),
 		cmocka_unit_test(any_two_bits_of_the_flags_that_flip_are_noticed),
 		cmocka_unit_test(flags_are_set_and_cleared_one_by_one),
 		cmocka_unit_test(a_pipe_record_is_that_of_its_number_ends_inode_and_owner),

@@ -340,7 +340,7 @@ static void what_is_not_live_or_not_whole_is_not_listed(void **state)
 	json_decref(answer);
 	record->slot = RECORD_NONE;
 	record->pool = UINT32_MAX; /* damaged: must not be looked up */
-	record->check = session_record_check(record, 0);
+	record->check = session_record_check_client(record, 0);
 	atomic_store_explicit(&record->state, RECORD_CONNECTING, memory_order_release);
 	answer = ask(scene, "/v1/sessions", NULL, NULL);
 	expect_number(answer, "shown", 1);

@@ -324,6 +324,14 @@ void socket_reset_on_close(int fd)
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
 
+bool socket_resets_on_close(int fd)
+{
+	struct linger linger = {.l_onoff = 0};
+	socklen_t length = sizeof linger;
+
+	return getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &length) == 0 && linger.l_onoff != 0;
+}
+
 /*
  * A classic BPF program that drops segments with SYN and without ACK. What it sees begins with the
  * TCP header; the flags are byte 13. The last ACK of a handshake and its data pass.

@@ -77,6 +77,7 @@ int socket_take_error(int fd);
 
 /* Makes the next close() of this socket send a reset. */
 void socket_reset_on_close(int fd);
+bool socket_resets_on_close(int fd);
 
 /*
  * From now on no new connection enters the queue of the listening socket; those whose handshake

