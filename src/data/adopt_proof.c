@@ -330,7 +330,7 @@ int adopt_prove_connecting(struct worker *worker, uint32_t index)
 		return PROVEN;
 	}
 	if (stream_position_get(record->fd[SIDE_CLIENT], false, &position) < 0 ||
-		position.consumed != 0 || position.handed != 0 || position.fin_sent) {
+		!stream_position_is_start(&position)) {
 		return LOST_DAMAGED;
 	}
 	if (position.reset) { /* asking has consumed the error */

@@ -357,8 +357,7 @@ static bool is_untouched(const struct table *table, int fd)
 	if (r == -EOPNOTSUPP) {
 		return !table->damaged;
 	}
-	return r == 0 && !socket_resets_on_close(fd) && position.consumed == 0 &&
-		position.handed == 0 && !position.fin_sent;
+	return r == 0 && !socket_resets_on_close(fd) && stream_position_is_start(&position);
 }
 
 /* Accepted, and not yet recorded: a session of its own begins with it. */
@@ -410,11 +409,14 @@ static void finish_closing(struct table *table, uint32_t worker, uint32_t index)
 	}
 	for (int side = 0; side < SIDE_COUNT; side++) {
 		const int fd = session_record_fd(record, (enum side)side);
+		/* Who closes a local client stores its cookie: else the state is damaged. */
+		const bool is_known = record->cookie[side] != 0 ||
+			(side == SIDE_CLIENT && (record->flags & RECORD_LOCAL_CLIENT) != 0);
 
 		/* Its number may be somebody else's by now, who has not said so yet. */
 		if (!is_in_range(table, fd) || table->marks[fd] != MARK_NONE ||
 			(record->cookie[side] != 0 && socket_cookie(fd) != record->cookie[side]) ||
-			(record->cookie[side] == 0 && adopt_orphan(table, fd))) {
+			(!is_known && adopt_orphan(table, fd))) {
 			continue;
 		}
 		if ((record->flags & RECORD_RESETTING) != 0 || is_cut(record, fd)) {

@@ -439,6 +439,22 @@ static void an_open_session_that_seems_to_close_is_reset(void **state)
 	line_close(&line);
 }
 
+/* Nothing but the record tells such a client from one that was just accepted. */
+static void an_open_session_that_seems_to_close_does_not_begin_anew(void **state)
+{
+	struct line line;
+
+	(void)state;
+	line_open(&line, &local);
+	rig_die(&line.rig);
+	record_of(&line)->state = RECORD_CLOSING;
+	rig_succeed(&line.rig);
+	rig_expect_end(line.client);
+	rig_expect_end(line.backend);
+	assert_int_equal(continued(&line, CONTINUED_ACCEPTED), 0);
+	line_close(&line);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -463,6 +479,7 @@ int main(void)
 		cmocka_unit_test(a_copied_record_joins_nobody),
 		cmocka_unit_test(a_session_that_was_being_closed_is_closed),
 		cmocka_unit_test(an_open_session_that_seems_to_close_is_reset),
+		cmocka_unit_test(an_open_session_that_seems_to_close_does_not_begin_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -420,6 +420,9 @@ void session_close(struct worker *worker, uint32_t index, unsigned resets)
 	assert(session->by < CLOSED_BY_COUNT);
 	connector_forget(worker, index);
 	deadlines_clear(&worker->deadlines, index);
+	record->by = session->by;
+	record->reason = session->reason;
+	atomic_signal_fence(memory_order_seq_cst);
 	for (int side = 0; side < SIDE_COUNT; side++) {
 		const int fd = session_record_fd(record, (enum side)side);
 
@@ -438,8 +441,6 @@ void session_close(struct worker *worker, uint32_t index, unsigned resets)
 		/* Nothing else would tell it from a client that was just accepted. */
 		record->cookie[SIDE_CLIENT] = socket_cookie(record->fd[SIDE_CLIENT]);
 	}
-	record->by = session->by;
-	record->reason = session->reason;
 	atomic_signal_fence(memory_order_seq_cst);
 	stretch();
 	atomic_store_explicit(&record->state, RECORD_CLOSING, memory_order_relaxed);

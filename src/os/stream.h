@@ -33,5 +33,11 @@ struct stream_position {
  */
 int stream_position_get(int fd, bool connected, struct stream_position *ret);
 
+/* Whether nothing has gone through it yet, in either direction. */
+static inline bool stream_position_is_start(const struct stream_position *position)
+{
+	return position->consumed == 0 && position->handed == 0 && !position->fin_sent;
+}
+
 /* For how long the peer of a TCP socket has acknowledged nothing; 0 when it cannot be told. */
 uint64_t stream_silence_ns(int fd);
