@@ -66,6 +66,8 @@ build() { # DIRECTORY [meson option]...
 part() {
     local name=$1 directory=$2 rounds=$3 what=$4 status=0
     shift 4
+    # So few deaths do not hit every moment of a session.
+    [ "$divide" -eq 1 ] || set -- "$@" --need whole
     say "-- $name"
     /usr/bin/python3 tests/soak/soak.py "$what" --name "$name" --binary "$(binary_of "$directory")" \
         --rounds $((rounds / divide)) --sessions "$sessions" --rate "$rate" --table "$table" "$@" \
