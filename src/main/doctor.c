@@ -242,8 +242,8 @@ static void judge_low_ports(const struct host *host, struct doctor_finding *find
 		host->unprivileged_port == HOST_ABSENT ? 1024 : host->unprivileged_port);
 	if (host->unprivileged_port == HOST_ABSENT || host->unprivileged_port > 80) {
 		mend(finding,
-			"setcap cap_net_bind_service=ep %s    # in a unit: AmbientCapabilities="
-			"CAP_NET_BIND_SERVICE",
+			"setcap cap_bpf,cap_net_bind_service=ep %s    # in a unit: "
+			"AmbientCapabilities=CAP_NET_BIND_SERVICE",
 			program_of(host));
 	}
 }

@@ -14,6 +14,7 @@
 #include "control/control.h"
 #include "control/reload.h"
 #include "control/sockets.h"
+#include "control/spread.h"
 #include "data/claims.h"
 #include "main/admin_socket.h"
 #include "main/exit_code.h"
@@ -411,8 +412,10 @@ static int keep_configuration(struct process *process, struct error *err)
 
 static int open_sockets(struct process *process, struct error *err)
 {
-	const int r = sockets_open(&process->config, &process->shm, err);
+	int r;
 
+	spread_prepare(&process->shm);
+	r = sockets_open(&process->config, &process->shm, err);
 	if (r < 0 && process->setup->inherit) {
 		/* A predecessor died in the middle of a reload: what it has opened serves. */
 		(void)fprintf(stderr, "loble: warning: %s\n", err->text);

@@ -63,7 +63,7 @@ static int make_worker(
 	return worker_create(&setup, &plane->workers[index], err);
 }
 
-/* The array came with the listening sockets, maybe from a predecessor. Without it, all works. */
+/* spread_prepare() made the array, maybe that of a predecessor. Without it, all works. */
 static void map_steering(const struct shm *shm, struct steering *ret_steering)
 {
 	const int fd =

@@ -150,18 +150,6 @@ static int64_t hard_limit(__rlimit_resource_t resource)
 	return limit.rlim_max > INT64_MAX ? INT64_MAX : (int64_t)limit.rlim_max;
 }
 
-static int try_bpf(void)
-{
-	int fd;
-	const int r = steering_create(&fd, NULL);
-
-	if (r < 0) {
-		return -r;
-	}
-	(void)close(fd);
-	return 0;
-}
-
 static int try_uring(void)
 {
 	struct batch *batch = NULL;
@@ -188,7 +176,7 @@ static void read_process(struct host *host)
 	host->resource_right = has_right(CAP_SYS_RESOURCE);
 	host->descriptors = hard_limit(RLIMIT_NOFILE);
 	host->core_bytes = hard_limit(RLIMIT_CORE);
-	host->bpf_error = try_bpf();
+	host->bpf_error = -steering_try(NULL);
 	host->uring_error = try_uring();
 	host->thread_error = try_thread_address();
 	host->cpus = thread_cpu_count();

@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -14,6 +16,22 @@
 
 enum { LOOKUP_BUFFER_BYTES = 16384 };
 
+/* No limit can be above this one of the kernel, whoever asks. */
+static uint64_t highest_limit(void)
+{
+	uint64_t highest = UINT64_MAX;
+	FILE *file = fopen("/proc/sys/fs/nr_open", "re");
+
+	if (file != NULL) {
+		/* NOLINTNEXTLINE(cert-err34-c): the kernel writes a number that fits. */
+		if (fscanf(file, "%" SCNu64, &highest) != 1) {
+			highest = UINT64_MAX;
+		}
+		(void)fclose(file);
+	}
+	return highest;
+}
+
 uint64_t privilege_raise_descriptors(uint64_t wanted)
 {
 	struct rlimit limit;
@@ -22,10 +40,12 @@ uint64_t privilege_raise_descriptors(uint64_t wanted)
 		return 1024;
 	}
 	if (limit.rlim_max < wanted) {
-		const struct rlimit higher = {.rlim_cur = wanted, .rlim_max = wanted};
+		const uint64_t highest = highest_limit();
+		const uint64_t asked = wanted < highest ? wanted : highest;
+		const struct rlimit higher = {.rlim_cur = asked, .rlim_max = asked};
 
-		if (setrlimit(RLIMIT_NOFILE, &higher) == 0) {
-			return wanted;
+		if (asked > limit.rlim_max && setrlimit(RLIMIT_NOFILE, &higher) == 0) {
+			return asked;
 		}
 	}
 	limit.rlim_cur = limit.rlim_max;

@@ -17,6 +17,11 @@ enum {
 	INSTRUCTIONS_MAX = 2048, /* about 20 per worker */
 	ARRAY_BYTES = STEERING_WORKERS_MAX * sizeof(struct steering_entry),
 	CHOSEN_BY_HASH = 1, /* SK_PASS without a choice */
+	/*
+	 * A SYN that is not followed up wakes nobody, so an idle worker's count is not taken back:
+	 * more than this many at once do not count, and a flood makes nobody look busy.
+	 */
+	EXPECTED_MAX = 256,
 };
 
 /* Registers, by what they hold. Calls keep 6 to 9 alone. */
@@ -122,6 +127,7 @@ static void consider(struct program *program, uint32_t worker)
 	uint32_t asleep;
 	uint32_t hangs;
 	uint32_t closed;
+	uint32_t few;
 	uint32_t not_better;
 
 	load(program, BPF_DW, R_1, R_ARRAY, at + offsetof(struct steering_entry, turn_ns));
@@ -133,6 +139,9 @@ static void consider(struct program *program, uint32_t worker)
 	load(program, BPF_DW, R_1, R_ARRAY, at + offsetof(struct steering_entry, load));
 	closed = jump_if(program, BPF_JEQ, R_1, (int32_t)STEERING_CLOSED);
 	load(program, BPF_DW, R_2, R_ARRAY, at + offsetof(struct steering_entry, expected));
+	few = jump_if(program, BPF_JLE, R_2, EXPECTED_MAX);
+	set(program, R_2, EXPECTED_MAX);
+	land(program, few);
 	alu(program, BPF_ADD, R_1, R_2);
 	emit(program, BPF_ALU64 | BPF_LSH | BPF_K, R_1, 0, 0, 6);
 	emit(program, BPF_ALU | BPF_MOV | BPF_X, R_2, R_HASH, 0, 0);
@@ -316,29 +325,70 @@ static int attach(const int *fds, uint32_t count, int sockets_fd, int program_fd
 	return 0;
 }
 
-/* The kernel keeps map and program as long as the sockets; nobody else needs them. */
-int steering_attach(int array_fd, const int *fds, uint32_t count, struct error *err)
+/* The program for so many workers, and the map that it finds their sockets in: two descriptors. */
+static int make_program(
+	int array_fd, uint32_t count, int *ret_sockets_fd, int *ret_program_fd, struct error *err)
 {
 	struct program program;
-	int sockets_fd;
+	const int sockets_fd =
+		create_map(BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, sizeof(uint64_t), count, 0);
 	int program_fd;
-	int r;
 
-	assert(count >= 1 && count <= STEERING_WORKERS_MAX);
-
-	sockets_fd = create_map(BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, sizeof(uint64_t), count, 0);
 	if (sockets_fd < 0) {
 		return error_set(err, -sockets_fd, "cannot make a BPF map of sockets");
 	}
 	write_program(&program, array_fd, sockets_fd, count);
 	program_fd = load_program(&program);
 	if (program_fd < 0) {
-		r = error_set(err, -program_fd, "cannot load a BPF program");
-		goto fail_close;
+		(void)close(sockets_fd);
+		return error_set(err, -program_fd, "cannot load a BPF program");
+	}
+	*ret_sockets_fd = sockets_fd;
+	*ret_program_fd = program_fd;
+	return 0;
+}
+
+/* The kernel keeps map and program as long as the sockets; nobody else needs them. */
+int steering_attach(int array_fd, const int *fds, uint32_t count, struct error *err)
+{
+	int sockets_fd = -1;
+	int program_fd = -1;
+	int r;
+
+	assert(count >= 1 && count <= STEERING_WORKERS_MAX);
+
+	r = make_program(array_fd, count, &sockets_fd, &program_fd, err);
+	if (r < 0) {
+		return r;
 	}
 	r = attach(fds, count, sockets_fd, program_fd, err);
 	(void)close(program_fd);
-fail_close:
 	(void)close(sockets_fd);
+	return r;
+}
+
+void steering_detach(int fd)
+{
+	const int unused = 0;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &unused, sizeof unused);
+}
+
+int steering_try(struct error *err)
+{
+	int array_fd = -1;
+	int sockets_fd = -1;
+	int program_fd = -1;
+	int r = steering_create(&array_fd, err);
+
+	if (r < 0) {
+		return r;
+	}
+	r = make_program(array_fd, 1, &sockets_fd, &program_fd, err);
+	if (r == 0) {
+		(void)close(program_fd);
+		(void)close(sockets_fd);
+	}
+	(void)close(array_fd);
 	return r;
 }

@@ -56,6 +56,9 @@ struct steering {
  */
 int steering_create(int *ret_fd, struct error *err);
 
+/* Whether this process may have all that steering takes: 0, or a negative errno. */
+int steering_try(struct error *err);
+
 /* Whether the descriptor is an array that steering_create() made. */
 bool steering_is_array(int fd);
 
@@ -68,6 +71,12 @@ void steering_unmap(struct steering *steering);
  * They listen already. Returns 0 or a negative errno with nothing changed.
  */
 int steering_attach(int array_fd, const int *fds, uint32_t count, struct error *err);
+
+/*
+ * Takes the program, if there is one, from all sockets of the address of `fd`. They can get another
+ * a while later: until the kernel has freed the old one, steering_attach() says -EBUSY.
+ */
+void steering_detach(int fd);
 
 /* Of the three below: `entry` is NULL where there is no array. */
 

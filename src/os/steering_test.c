@@ -185,6 +185,21 @@ static void one_that_hangs_is_passed_over(void **state)
 	assert_int_equal(taken[1], CLIENTS);
 }
 
+/* A flood of SYNs leaves its mark on a worker that it did not wake. */
+static void clients_who_never_came_do_not_make_a_worker_busy(void **state)
+{
+	struct group *group = *state;
+	int taken[WORKERS];
+
+	for (int i = 0; i < WORKERS; i++) {
+		steering_load(&group->steering.entries[i], 1000);
+	}
+	steering_load(&group->steering.entries[1], 0);
+	atomic_store(&group->steering.entries[1].expected, 1000000);
+	connect_some(group, CLIENTS, taken);
+	assert_int_equal(taken[1], CLIENTS);
+}
+
 static void one_that_is_closed_gets_none(void **state)
 {
 	struct group *group = *state;
@@ -279,6 +294,37 @@ static void as_many_workers_as_there_may_be(void **state)
 	(void)close(array_fd);
 }
 
+static void all_that_it_takes_can_be_tried(void **state)
+{
+	struct error err = {0};
+
+	(void)state;
+	if (steering_try(&err) < 0) {
+		fail_msg("%s", err.text);
+	}
+}
+
+/* Between a program and the next one the hash decides. */
+static void the_program_can_be_replaced(void **state)
+{
+	struct group *group = *state;
+	int taken[WORKERS];
+	int r;
+
+	for (int i = 0; i < WORKERS; i++) {
+		steering_load(&group->steering.entries[i], i == 3 ? 0 : 1000);
+	}
+	steering_detach(group->fds[0]);
+	connect_some(group, CLIENTS, taken);
+	assert_true(taken[0] + taken[1] + taken[2] > 0);
+	do {
+		r = steering_attach(group->array_fd, group->fds, WORKERS, NULL);
+	} while (r == -EBUSY);
+	assert_int_equal(r, 0);
+	connect_some(group, CLIENTS, taken);
+	assert_int_equal(taken[3], CLIENTS);
+}
+
 /* Runs in a child, which gives its rights up. */
 static void without_the_right_it_says_so(void **state)
 {
@@ -289,17 +335,13 @@ static void without_the_right_it_says_so(void **state)
 	assert_true(child >= 0);
 	if (child == 0) {
 		struct error err = {0};
-		int fd;
 		int r;
 
 		if (getuid() == 0 && setresuid(65534, 65534, 65534) < 0) {
 			_exit(3);
 		}
-		r = steering_create(&fd, &err);
-		/* A system may let anybody use BPF; then it is no program that anybody may load. */
-		if (r == 0) {
-			_exit(0);
-		}
+		/* A system may let anybody make an array; such a program nobody may load. */
+		r = steering_try(&err);
 		_exit(r == -EPERM && strstr(err.text, "BPF") != NULL ? 0 : 1);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
@@ -314,6 +356,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_burst_is_spread_evenly, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(equals_take_turns, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_that_hangs_is_passed_over, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			clients_who_never_came_do_not_make_a_worker_busy, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_that_is_closed_gets_none, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			without_a_choice_the_hash_decides, set_up, tear_down),
@@ -322,18 +366,18 @@ int main(void)
 			a_successor_goes_on_with_the_array, set_up, tear_down),
 		cmocka_unit_test(what_is_no_array_is_refused),
 		cmocka_unit_test(as_many_workers_as_there_may_be),
+		cmocka_unit_test(all_that_it_takes_can_be_tried),
+		cmocka_unit_test_setup_teardown(the_program_can_be_replaced, set_up, tear_down),
 		cmocka_unit_test(without_the_right_it_says_so),
 	};
 	const struct CMUnitTest without_rights[] = {
 		cmocka_unit_test(what_is_no_array_is_refused),
 		cmocka_unit_test(without_the_right_it_says_so),
 	};
-	int fd;
 
 	/* Without the right to use BPF there is nothing else to be seen. */
-	if (steering_create(&fd, NULL) == -EPERM) {
+	if (steering_try(NULL) == -EPERM) {
 		return cmocka_run_group_tests(without_rights, NULL, NULL);
 	}
-	(void)close(fd);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -161,6 +161,26 @@ def test_a_listener_that_a_reload_adds_is_one_of_them(bench):
 
 
 @needs_bpf
+def test_the_first_tcp_listener_may_come_with_a_reload(bench):
+    """The workers say their loads from the start on, although nobody asks for them yet."""
+    service = bench.service(echo_and_hold)
+    local, second = net.free_address("unix"), net.free_tcp4()
+    pools = {"default": [("only", service.address)]}
+    loble = bench.raw(full(bench, [("local", local, "default")], pools))
+    reloader = Reloader(loble)
+    reloader.config["listeners"].append(
+        {"name": "second", "address": str(second), "pool": "default"})
+    assert reloader.signal()["event"] == "config_loaded"
+    loble.wait_ready()
+    loble.config_address = second
+    clients = empty_one_worker(bench, loble, open_clients(bench, loble, 2 * EACH), "second")
+    os.kill(worker_process(loble.pid), signal.SIGKILL)
+    loble.wait_event("worker_restarted")
+    empty_one_worker(bench, loble, clients, "second")
+    assert not loble.events("steering_off")
+
+
+@needs_bpf
 def test_after_the_rights_were_given_up_a_hash_spreads_the_new_ones(bench):
     service = bench.service(echo_and_hold)
     loble = with_a_second_listener(bench, service, user="nobody")
