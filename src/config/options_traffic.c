@@ -80,7 +80,9 @@ const struct field listener_fields[] = {
 		.fallback = 0,
 		.fallback_doc = "the choice of the kernel",
 		.doc = "Bytes that the kernel may hold for each socket of a session, in each "
-		       "direction. 0 is the choice of the kernel.",
+		       "direction; bulk may have as much once more in a pipe. The kernel cuts it at "
+		       "net.core.rmem_max and net.core.wmem_max. A size that is set no longer grows "
+		       "by itself: a small one slows a long path. 0 is the choice of the kernel.",
 	},
 	{
 		.key = "freebind",
@@ -180,7 +182,8 @@ const struct field pool_fields[] = {
 		.fallback = 0,
 		.fallback_doc = "that of the listener",
 		.doc = "Bytes that the kernel may hold for each socket to a backend, in each "
-		       "direction. 0 is the value of the listener.",
+		       "direction; what is said of the listener's goes for this one, too. 0 is the "
+		       "value of the listener.",
 	},
 	{
 		.key = "connect",

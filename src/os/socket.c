@@ -204,52 +204,95 @@ fail_close:
 	return r;
 }
 
-/* Back to the kernel's choice: its default size, and no lock that keeps it from growing. */
-static int free_buffers(int fd, int family)
+struct buffer_sizes {
+	int receive;
+	int send;
+};
+
+static int get_number(int fd, int name, int *ret_value)
+{
+	socklen_t length = sizeof *ret_value;
+
+	return getsockopt(fd, SOL_SOCKET, name, ret_value, &length) == 0 ? 0 : -errno;
+}
+
+static int get_buffers(int fd, struct buffer_sizes *ret_sizes)
+{
+	const int r = get_number(fd, SO_RCVBUF, &ret_sizes->receive);
+
+	return r < 0 ? r : get_number(fd, SO_SNDBUF, &ret_sizes->send);
+}
+
+static int get_default_buffers(int family, struct buffer_sizes *ret_sizes)
 {
 	const int fresh = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int received = 0;
-	int sent = 0;
-	socklen_t length = sizeof received;
-	int r = 0;
+	int r;
 
 	if (fresh < 0) {
 		return -errno;
 	}
-	if (getsockopt(fresh, SOL_SOCKET, SO_RCVBUF, &received, &length) < 0 ||
-		getsockopt(fresh, SOL_SOCKET, SO_SNDBUF, &sent, &length) < 0) {
-		r = -errno;
-	}
+	r = get_buffers(fresh, ret_sizes);
 	(void)close(fresh);
-	if (r == 0) {
-		r = set_number(fd, SOL_SOCKET, SO_RCVBUF, received / 2);
+	return r;
+}
+
+static bool are_equal(const struct buffer_sizes *a, const struct buffer_sizes *b)
+{
+	return a->receive == b->receive && a->send == b->send;
+}
+
+/*
+ * Back to the kernel's choice: its default size, and no lock that keeps it from growing. To set a
+ * size locks it, and before Linux 5.15 nothing takes the lock off: so what has no lock, or where
+ * that cannot be seen the default size, is left alone.
+ */
+static int free_buffers(int fd, int family)
+{
+	struct buffer_sizes fresh = {.receive = 0};
+	struct buffer_sizes now = {.receive = 0};
+	int lock = 0;
+	const int locked = get_number(fd, SO_BUF_LOCK, &lock);
+	int r;
+
+	if (locked == 0 && lock == 0) {
+		return 0;
 	}
+	r = get_default_buffers(family, &fresh);
 	if (r == 0) {
-		r = set_number(fd, SOL_SOCKET, SO_SNDBUF, sent / 2);
+		r = get_buffers(fd, &now);
+	}
+	if (r < 0 || (locked < 0 && are_equal(&fresh, &now))) {
+		return r;
+	}
+	r = set_number(fd, SOL_SOCKET, SO_RCVBUF, fresh.receive / 2);
+	if (r == 0) {
+		r = set_number(fd, SOL_SOCKET, SO_SNDBUF, fresh.send / 2);
 	}
 	return r == 0 ? set_number(fd, SOL_SOCKET, SO_BUF_LOCK, 0) : r;
 }
 
+static int adjust_keepalive(int fd, uint32_t idle_s)
+{
+	return idle_s == 0 ? set_number(fd, SOL_SOCKET, SO_KEEPALIVE, 0)
+			   : socket_keep_alive(fd, idle_s);
+}
+
+/* What can be had is had, also when something else cannot. */
 int socket_adjust(int fd, const struct listen_spec *spec)
 {
 	const int family = spec->address.generic.sa_family;
 	const char *path = spec->address.local.sun_path;
-	int r = spec->max_buffered == 0 ? free_buffers(fd, family)
-					: set_buffers(fd, spec->max_buffered);
+	const int buffers = spec->max_buffered == 0 ? free_buffers(fd, family)
+						    : set_buffers(fd, spec->max_buffered);
+	const int queue = listen(fd, spec->backlog) == 0 ? 0 : -errno;
+	int last = 0;
 
-	if (r == 0 && listen(fd, spec->backlog) < 0) {
-		r = -errno;
+	if (family != AF_UNIX) {
+		last = adjust_keepalive(fd, spec->keepalive_s);
+	} else if (path[0] != '\0' && chmod(path, spec->mode) < 0) {
+		last = -errno;
 	}
-	if (r < 0) {
-		return r;
-	}
-	if (family == AF_UNIX) {
-		return path[0] == '\0' || chmod(path, spec->mode) == 0 ? 0 : -errno;
-	}
-	if (spec->keepalive_s == 0) {
-		return set_number(fd, SOL_SOCKET, SO_KEEPALIVE, 0);
-	}
-	return socket_keep_alive(fd, spec->keepalive_s);
+	return buffers < 0 ? buffers : (queue < 0 ? queue : last);
 }
 
 int socket_prove_free(const struct listen_spec *spec, struct error *err)

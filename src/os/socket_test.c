@@ -289,6 +289,73 @@ static void a_reset_on_close_reaches_the_peer(void **state)
 	socket_close(listener);
 }
 
+static int lock_of(int fd)
+{
+	return option_of(fd, SOL_SOCKET, SO_BUF_LOCK);
+}
+
+/* To set a size, even to what it is, would keep it from growing. */
+static void buffers_that_were_never_set_are_left_alone(void **state)
+{
+	struct listen_spec spec = at_loopback(0);
+	int receive;
+	int send;
+	int fd;
+
+	(void)state;
+	assert_int_equal(socket_listen(&spec, &fd, NULL), 0);
+	receive = option_of(fd, SOL_SOCKET, SO_RCVBUF);
+	send = option_of(fd, SOL_SOCKET, SO_SNDBUF);
+	assert_int_equal(lock_of(fd), 0);
+	assert_int_equal(socket_adjust(fd, &spec), 0);
+	assert_int_equal(lock_of(fd), 0);
+	assert_int_equal(option_of(fd, SOL_SOCKET, SO_RCVBUF), receive);
+	assert_int_equal(option_of(fd, SOL_SOCKET, SO_SNDBUF), send);
+	socket_close(fd);
+}
+
+static void buffers_are_set_and_freed_again(void **state)
+{
+	struct listen_spec spec = at_loopback(0);
+	int receive;
+	int send;
+	int fd;
+
+	(void)state;
+	assert_int_equal(socket_listen(&spec, &fd, NULL), 0);
+	receive = option_of(fd, SOL_SOCKET, SO_RCVBUF);
+	send = option_of(fd, SOL_SOCKET, SO_SNDBUF);
+	spec.max_buffered = 65536;
+	assert_int_equal(socket_adjust(fd, &spec), 0);
+	assert_int_not_equal(lock_of(fd), 0);
+	assert_int_not_equal(option_of(fd, SOL_SOCKET, SO_RCVBUF), receive);
+	assert_int_not_equal(option_of(fd, SOL_SOCKET, SO_SNDBUF), send);
+	spec.max_buffered = 0;
+	assert_int_equal(socket_adjust(fd, &spec), 0);
+	assert_int_equal(lock_of(fd), 0);
+	assert_int_equal(option_of(fd, SOL_SOCKET, SO_RCVBUF), receive);
+	assert_int_equal(option_of(fd, SOL_SOCKET, SO_SNDBUF), send);
+	socket_close(fd);
+}
+
+static void keepalive_can_be_changed(void **state)
+{
+	struct listen_spec spec = at_loopback(0);
+	int fd;
+
+	(void)state;
+	spec.keepalive_s = 33;
+	assert_int_equal(socket_listen(&spec, &fd, NULL), 0);
+	spec.keepalive_s = 44;
+	assert_int_equal(socket_adjust(fd, &spec), 0);
+	assert_int_equal(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+	assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE), 44);
+	spec.keepalive_s = 0;
+	assert_int_equal(socket_adjust(fd, &spec), 0);
+	assert_int_equal(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
+	socket_close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -300,6 +367,9 @@ int main(void)
 		cmocka_unit_test(a_listener_that_refuses_keeps_its_queue),
 		cmocka_unit_test(a_local_listener_that_refuses_keeps_its_queue),
 		cmocka_unit_test(a_reset_on_close_reaches_the_peer),
+		cmocka_unit_test(buffers_that_were_never_set_are_left_alone),
+		cmocka_unit_test(buffers_are_set_and_freed_again),
+		cmocka_unit_test(keepalive_can_be_changed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
