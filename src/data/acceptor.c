@@ -118,6 +118,25 @@ static enum accept_error count_as(int error)
 	}
 }
 
+/* accept(2) has these as reasons to ask again: a connection that failed before it was let in. */
+static bool concerns_one_client(int error)
+{
+	switch (error) {
+	case ECONNABORTED:
+	case EPROTO:
+	case ENETDOWN:
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+	case ENONET:
+	case ENOPROTOOPT:
+	case EOPNOTSUPP:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* Whether to go on with this queue now. */
 static bool on_accept_error(struct worker *worker, uint32_t listener, int error)
 {
@@ -128,13 +147,14 @@ static bool on_accept_error(struct worker *worker, uint32_t listener, int error)
 		return true;
 	}
 	counter_add(&worker_listener_counters(worker, listener)->accept_errors[count_as(error)], 1);
-	if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
-		/* Asking again would not help: leave the clients in the queue for a while. */
-		pause_accepting(worker, ERROR_PAUSE_NS);
-		return false;
+	if (concerns_one_client(error)) {
+		return true;
 	}
-	/* The rest concerns one connection that has failed already (accept(2), Linux errors). */
-	return error != EINVAL && error != EBADF && error != ENOTSOCK;
+	/* Asking again would not help: leave the clients in the queue for a while. */
+	if (error != EINVAL && error != EBADF && error != ENOTSOCK) { /* no queue any more */
+		pause_accepting(worker, ERROR_PAUSE_NS);
+	}
+	return false;
 }
 
 /*
@@ -184,13 +204,13 @@ void acceptor_admit(struct worker *worker, uint32_t listener, int fd)
 	admit(worker, listener, fd, &address);
 }
 
-/* Takes up to a turn's worth of clients. Returns how many came. */
+/* Takes up to a turn's worth of clients, also of those who fail. Returns how many came. */
 static uint32_t accept_some(struct worker *worker, uint32_t number)
 {
 	const struct listen_record *record = &worker->listen[number];
 	uint32_t count = 0;
 
-	while (count < ACCEPTS_PER_TURN && !worker->accept_paused) {
+	for (uint32_t i = 0; i < ACCEPTS_PER_TURN && !worker->accept_paused; i++) {
 		const uint32_t listener =
 			atomic_load_explicit(&record->listener, memory_order_relaxed);
 		struct sockaddr_any address = {.length = sizeof address.local};

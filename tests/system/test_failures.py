@@ -220,6 +220,27 @@ def each_fails_once(bench, failures, way, call, errors, cost, times):
     loble.wait_value("loble_backend_connections_active", 0)
 
 
+@pytest.mark.parametrize("error", ["EPERM", "EACCES", "EIO", "ECONNABORTED"])
+def test_an_accept_that_keeps_failing_leaves_the_sessions_alone(bench, failures, error):
+    service = bench.service(echo)
+    loble = bench.loble(service, server={"workers": 1}, options={"env": shimmed(failures)})
+    with loble.connect() as session:
+        session.send(b"a")
+        assert session.receive(1) == b"a"
+        failures.arm("accept4", times=1 << 31, error=getattr(errno, error))
+        with loble.connect() as waiting:
+            until(lambda: failures.hits > 0, "a failure")
+            for _ in range(10):
+                session.send(b"b")
+                assert session.receive(1) == b"b"
+                time.sleep(0.05)
+            failures.disarm()
+            if error != "ECONNABORTED":  # which is one client's own: the next one is asked for at once
+                assert failures.hits < 50
+            waiting.send(b"c")
+            assert waiting.receive(1) == b"c"
+
+
 run_time_ways = pytest.mark.parametrize("way", [TCP, UNIX_BACKEND], ids=str)
 run_time_calls = pytest.mark.parametrize(
     "call, errors, cost", AT_RUN_TIME, ids=[f"{row[0]}-{'-'.join(row[1])}" for row in AT_RUN_TIME])
