@@ -244,6 +244,14 @@ static bool is_listener(const struct listen_record *record)
 		(is_listening(record->fd) || (record->flags & LISTEN_LOCAL) != 0);
 }
 
+static void keep_one(struct table *table, int fd)
+{
+	if (is_in_range(table, fd)) {
+		table->marks[fd] = MARK_KEPT;
+		table->highest = (uint32_t)fd > table->highest ? (uint32_t)fd : table->highest;
+	}
+}
+
 static void claim_listeners(struct table *table)
 {
 	for (uint32_t worker = 0; worker < table->shm->workers; worker++) {
@@ -253,7 +261,7 @@ static void claim_listeners(struct table *table)
 			if (listen_record_is_live(record) && is_in_range(table, record->fd) &&
 				record->listener < LISTENERS_MAX && is_listener(record)) {
 				/* Its cookie has proved it: no session can dispute it. */
-				table->marks[record->fd] = MARK_KEPT;
+				keep_one(table, record->fd);
 			} else {
 				listen_record_set_state(record, LISTEN_FREE);
 			}
@@ -479,14 +487,6 @@ static uint32_t descriptor_limit(void)
 		return 1U << 20;
 	}
 	return (uint32_t)limit.rlim_cur;
-}
-
-static void keep_one(struct table *table, int fd)
-{
-	if (is_in_range(table, fd)) {
-		table->marks[fd] = MARK_KEPT;
-		table->highest = (uint32_t)fd > table->highest ? (uint32_t)fd : table->highest;
-	}
 }
 
 /* It goes on steering for its workers. A number that was damaged is looked at no more. */

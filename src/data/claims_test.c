@@ -1,4 +1,5 @@
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -350,6 +351,38 @@ static void clients_in_the_queue_wait(void **state)
 	line_close(&line);
 }
 
+/* Opened by a reload while thousands of sessions were there; since then they have ended. */
+static void a_listener_with_a_high_number_stays(void **state)
+{
+	enum { HIGH = 3000 };
+	struct rlimit limit;
+	struct listen_record *record;
+	struct line line;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	if (limit.rlim_cur <= HIGH) {
+		skip();
+	}
+	line_open(&line, &plain);
+	rig_die(&line.rig);
+	record = shm_listen_record(&line.rig.shm, 0, 0);
+	assert_int_equal(dup2(record->fd, HIGH), HIGH);
+	(void)close(record->fd);
+	record->fd = HIGH;
+	rig_succeed(&line.rig);
+	rig_expect_text(line.client, line.backend, "up");
+	(void)close(line.client);
+	rig_expect_end(line.backend);
+	(void)close(line.backend);
+	line.client = rig_connect(&line.rig);
+	line.backend = rig_accept(&line.rig, 0);
+	rig_expect_text(line.client, line.backend, "another client");
+	line_close(&line);
+}
+
 static void a_damaged_record_costs_its_session_alone(void **state)
 {
 	struct line line;
@@ -475,6 +508,7 @@ int main(void)
 		cmocka_unit_test(a_client_that_was_just_accepted_is_served_over_tcp),
 		cmocka_unit_test(a_client_that_was_just_accepted_is_served_over_unix_sockets),
 		cmocka_unit_test(clients_in_the_queue_wait),
+		cmocka_unit_test(a_listener_with_a_high_number_stays),
 		cmocka_unit_test(a_damaged_record_costs_its_session_alone),
 		cmocka_unit_test(a_copied_record_joins_nobody),
 		cmocka_unit_test(a_session_that_was_being_closed_is_closed),
