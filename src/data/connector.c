@@ -147,6 +147,14 @@ static void report_failure(
 	worker_report(worker, EVIDENCE_FAILURE, reason, slot, attempt->started_ns);
 }
 
+static void note_tried(struct attempt *attempt, uint32_t slot)
+{
+	if (attempt->tried_count < PICK_TRIED_MAX) {
+		attempt->tried[attempt->tried_count] = slot;
+		attempt->tried_count++;
+	}
+}
+
 /* A try has failed with `error`: what next? */
 static void on_failure(struct worker *worker, uint32_t index, int error)
 {
@@ -166,10 +174,7 @@ static void on_failure(struct worker *worker, uint32_t index, int error)
 	} else if (is_exhaustion(error)) {
 		wait_for_pass(worker, index, PASS_PAUSE_NS);
 	} else {
-		if (attempt->tried_count < PICK_TRIED_MAX) {
-			attempt->tried[attempt->tried_count] = slot;
-			attempt->tried_count++;
-		}
+		note_tried(attempt, slot);
 		try_next(worker, index);
 	}
 }
@@ -302,6 +307,20 @@ static void try_next(struct worker *worker, uint32_t index)
 		counter_add(&worker_pool_counters(worker, record->pool)->retries, 1);
 	}
 	connect_to(worker, index, pool, backend);
+}
+
+void connector_move_on(struct worker *worker, uint32_t index)
+{
+	const struct session_record *record = &worker->records[index];
+	struct attempt *attempt = attempt_of(worker, index);
+	const struct snapshot_pool *pool = snapshot_pool(worker_snapshot(worker), record->pool);
+	const uint32_t slot = record->slot;
+
+	undo_try(worker, index);
+	if (pool != NULL && attempt->tried_count < pool->retries) { /* it was no failure */
+		note_tried(attempt, slot);
+	}
+	try_next(worker, index);
 }
 
 static const struct snapshot_pool *begin_attempt(struct worker *worker, uint32_t index)

@@ -31,6 +31,12 @@ void connector_on_event(struct worker *worker, uint32_t index, uint32_t events);
 /* The deadline of a session that connects or waits has come. */
 void connector_on_deadline(struct worker *worker, uint32_t index);
 
+/*
+ * The backend that it is connecting to takes no more sessions: goes on to another one. Nobody is
+ * blamed.
+ */
+void connector_move_on(struct worker *worker, uint32_t index);
+
 /* The backend has reset the connection before a byte of the client went there. */
 void connector_report_reset(struct worker *worker, uint32_t index);
 

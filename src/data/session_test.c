@@ -398,6 +398,9 @@ static void sessions_that_end_while_they_are_queued_come_back(void **state)
 			clients[i] = rig_connect(&rig);
 			backends[i] = rig_accept(&rig, 0);
 		}
+		/* One that is connecting would not be cut. */
+		rig_wait_counter(
+			&shm_slot_counters(&rig.shm, 0, 0)->established, SESSIONS * (round + 1));
 		keep_busy(clients, backends, SESSIONS);
 		rig_command(&rig, COMMAND_CUT_SLOT, 0);
 		for (uint32_t i = 0; i < SESSIONS; i++) {

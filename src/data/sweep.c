@@ -1,5 +1,7 @@
 #include "data/sweep.h"
 
+#include "data/adopt.h"
+#include "data/connector.h"
 #include "data/worker.h"
 
 enum { REVIEW_SPREAD_MS = 1000 };
@@ -7,13 +9,36 @@ enum { REVIEW_SPREAD_MS = 1000 };
 static const uint64_t IDLE_ENOUGH_NS = 1000 * 1000000ULL;
 static const uint64_t MS_NS = 1000000;
 
+static bool is_gone(const struct session *session)
+{
+	return session->phase == SESSION_FREE || session->phase == SESSION_DEAD;
+}
+
+void sweep_cut_all(struct worker *worker, enum close_reason reason)
+{
+	for (uint32_t index = 0; index < worker->used; index++) {
+		if (!is_gone(&worker->sessions[index])) {
+			session_cut(worker, index, reason);
+		}
+	}
+}
+
+/* One that only waits for the backend to answer has lost nothing yet: it goes to another one. */
 void sweep_cut(struct worker *worker, uint32_t slot, enum close_reason reason)
 {
 	for (uint32_t index = 0; index < worker->used; index++) {
-		const uint8_t phase = worker->sessions[index].phase;
+		const struct session *session = &worker->sessions[index];
+		const struct session_record *record = &worker->records[index];
 
-		if (phase != SESSION_FREE && phase != SESSION_DEAD &&
-			(slot == RECORD_NONE || worker->records[index].slot == slot)) {
+		if (session->phase == SESSION_INHERITED && record->slot == slot) {
+			adopt_session(worker, index); /* which may take it to another backend */
+		}
+		if (is_gone(session) || record->slot != slot) {
+			continue;
+		}
+		if (session->phase == SESSION_CONNECTING) {
+			connector_move_on(worker, index);
+		} else {
 			session_cut(worker, index, reason);
 		}
 	}

@@ -11,7 +11,10 @@
 
 struct worker;
 
-/* Resets all sessions, or with a slot those on it; RECORD_NONE: all. */
+/* Resets all sessions. */
+void sweep_cut_all(struct worker *worker, enum close_reason reason);
+
+/* Resets those on the slot; those that are only connecting to it try another backend. */
 void sweep_cut(struct worker *worker, uint32_t slot, enum close_reason reason);
 
 /* Resets those on the slot that have been without a byte for a second. */

@@ -1,3 +1,4 @@
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/testing.h"
@@ -62,6 +63,61 @@ static void sessions_of_another_slot_stay(void **state)
 	rig_stop(&rig);
 }
 
+/* Fills the queue of a backend, so that one more client is not answered. */
+static void stuff(struct rig *rig, uint32_t index, int fds[static 2])
+{
+	assert_int_equal(listen(rig->backends[index], 1), 0);
+	for (int i = 0; i < 2; i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(connect(fds[i], &rig->addresses[index].generic,
+					 rig->addresses[index].length),
+			0);
+	}
+}
+
+/* Nothing has been lost yet: it is served by the other backend. */
+static void a_client_that_is_only_connecting_moves_on(void **state)
+{
+	const struct rig_options options = {.backend_count = 2, .retries = 2};
+	struct rig rig;
+	int stuffing[2];
+	int clients[2];
+	int backend;
+	bool waits = false;
+
+	(void)state;
+	rig_start(&rig, &options);
+	stuff(&rig, 0, stuffing);
+	for (int i = 0; i < 2; i++) {
+		clients[i] = rig_connect(&rig);
+		rig_write(clients[i], "x", 1);
+	}
+	backend = rig_accept(&rig, 1);
+	rig_read(backend, &(char){0}, 1);
+	while (!waits) {
+		for (uint32_t i = 0; i < 2; i++) {
+			const struct session_record record = rig_record(&rig, i);
+
+			waits |= record.slot == 0 && record.fd[SIDE_BACKEND] >= 0;
+		}
+	}
+	rig_command(&rig, COMMAND_CUT_SLOT, 0);
+	{
+		const int other = rig_accept(&rig, 1);
+
+		rig_read(other, &(char){0}, 1);
+		for (int i = 0; i < 2; i++) {
+			(void)close(clients[i]);
+			(void)close(stuffing[i]);
+		}
+		rig_expect_end(other);
+		(void)close(other);
+	}
+	rig_expect_end(backend);
+	(void)close(backend);
+	rig_stop(&rig);
+}
+
 static void a_new_timeout_reaches_a_session_without_one(void **state)
 {
 	const struct rig_options options = {.backend_count = 1};
@@ -87,6 +143,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_idle_sessions_are_cut_first),
 		cmocka_unit_test(sessions_of_another_slot_stay),
+		cmocka_unit_test(a_client_that_is_only_connecting_moves_on),
 		cmocka_unit_test(a_new_timeout_reaches_a_session_without_one),
 	};
 

@@ -375,11 +375,11 @@ static void obey(struct worker *worker, const struct command *command)
 		return;
 	case COMMAND_CUT_ALL:
 		acceptor_close(worker);
-		sweep_cut(worker, RECORD_NONE, command->reason);
+		sweep_cut_all(worker, command->reason);
 		return;
 	case COMMAND_EXIT:
 		acceptor_close(worker);
-		sweep_cut(worker, RECORD_NONE, CLOSE_DRAIN);
+		sweep_cut_all(worker, CLOSE_DRAIN);
 		worker->exiting = true;
 		return;
 	case COMMAND_PARK:
