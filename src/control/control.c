@@ -321,6 +321,7 @@ static int set_up(struct control *control, struct error *err)
 		return r;
 	}
 	roster_begin(control->roster, clock_monotonic_ns());
+	roster_cut_inherited(control->roster);
 	control_publish(control, clock_monotonic_ns());
 	return control->failed_snapshot
 		? error_set(err, ENOMEM, "control: cannot build the first snapshot")

@@ -87,6 +87,23 @@ static void fill_in_port(char *text, uint16_t port)
 	}
 }
 
+static int create(struct world *world, struct error *err)
+{
+	const struct control_setup setup = {
+		.shm = &world->shm,
+		.store = &world->store,
+		.config = world->config,
+		.wake_fd = world->wake_fd,
+		.worker_fds = world->worker_fds,
+		.signal_fd = world->signals[0],
+		.seed = 1,
+		.reopen_logs = reopen,
+		.context = world,
+	};
+
+	return control_create(&setup, &world->control, err);
+}
+
 /* All but the thread of control. Returns what control_create() does. */
 static int prepare(struct world *world, const char *configuration, struct error *err)
 {
@@ -105,20 +122,7 @@ static int prepare(struct world *world, const char *configuration, struct error 
 		atomic_store(&world->shm.worker_states[i].listeners_open, 1);
 	}
 	assert_int_equal(pipe2(world->signals, O_NONBLOCK | O_CLOEXEC), 0);
-
-	const struct control_setup setup = {
-		.shm = &world->shm,
-		.store = &world->store,
-		.config = world->config,
-		.wake_fd = world->wake_fd,
-		.worker_fds = world->worker_fds,
-		.signal_fd = world->signals[0],
-		.seed = 1,
-		.reopen_logs = reopen,
-		.context = world,
-	};
-
-	return control_create(&setup, &world->control, err);
+	return create(world, err);
 }
 
 static void begin(struct world *world, const char *configuration)
@@ -266,6 +270,30 @@ static void a_failed_backend_goes_and_comes_back(void **state)
 	assert_int_equal(world.commands[COMMAND_CUT_ALL], 0);
 	assert_int_equal(atomic_load(&process->phase), PHASE_STOPPED);
 	assert_int_equal(atomic_load(&world.shm.listeners[0].open), 0);
+	end(&world);
+}
+
+/* The process died between a backend's failure and the cut of its sessions. */
+static void a_successor_cuts_what_was_to_be_cut(void **state)
+{
+	struct world world;
+	struct command command;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(prepare(&world, two, &err), 0);
+	for (uint32_t slot = 0; slot < 2; slot++) {
+		counter_set(&shm_slot_counters(&world.shm, 0, slot)->started, 1);
+	}
+	atomic_store(&slot_at(&world, 0)->health, HEALTH_UNHEALTHY);
+	control_free(world.control);
+	snapshot_store_done(&world.store);
+	snapshot_store_init(&world.store);
+	assert_int_equal(create(&world, &err), 0);
+	assert_true(command_pop(&world.shm.commands[0], &command));
+	assert_int_equal(command.kind, COMMAND_CUT_SLOT);
+	assert_int_equal(command.argument, 0);
+	assert_false(command_pop(&world.shm.commands[0], &command));
 	end(&world);
 }
 
@@ -436,6 +464,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_failed_backend_goes_and_comes_back),
+		cmocka_unit_test(a_successor_cuts_what_was_to_be_cut),
 		cmocka_unit_test(the_last_backend_goes_only_when_a_probe_fails),
 		cmocka_unit_test(the_deadline_of_the_stop_cuts_and_counts),
 		cmocka_unit_test(a_second_signal_does_not_wait),

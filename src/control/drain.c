@@ -24,10 +24,14 @@ static uint64_t run_slot(struct shm *shm, struct outbox *outbox, uint32_t index,
 	if (end_ns == 0) {
 		return UINT64_MAX;
 	}
-	if (now_ns >= end_ns) {
-		cut(outbox, COMMAND_CUT_SLOT, index);
+	if (now_ns >= end_ns && shm_slot_sessions(shm, index) == 0) {
 		counter_set(&slot->drain_end_ns, 0);
 		return UINT64_MAX;
+	}
+	if (now_ns >= end_ns) {
+		/* Until it is done: the command is lost with a worker process that dies. */
+		cut(outbox, COMMAND_CUT_SLOT, index);
+		return now_ns + LOOK_NS;
 	}
 	if (now_ns < idle_ns) {
 		return idle_ns;

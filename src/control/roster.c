@@ -30,6 +30,30 @@ void roster_cut_failed(struct roster *roster, struct outbox *outbox)
 	}
 }
 
+static void want_cut(struct roster *roster, uint32_t backend)
+{
+	if (!roster->cut[backend]) {
+		roster->cut[backend] = true;
+		roster->cut_count++;
+	}
+}
+
+/* The command to cut them is lost with the process that was to give it, or to obey it. */
+void roster_cut_inherited(struct roster *roster)
+{
+	const struct registry *registry = &roster->registry;
+
+	for (uint32_t i = 0; i < registry->backend_count; i++) {
+		const struct registry_backend *entry = &registry->backends[i];
+
+		if (entry->kept && registry->health[i].health.state != HEALTH_HEALTHY &&
+			registry->pools[entry->pool].config->on_unhealthy == CONFIG_CLOSE &&
+			shm_slot_sessions(registry->shm, entry->slot) > 0) {
+			want_cut(roster, i);
+		}
+	}
+}
+
 static void confirm(struct roster *roster, uint32_t backend, uint64_t now_ns)
 {
 	if (now_ns - roster->confirmed_ns[backend] >= CONFIRM_GAP_NS) {
@@ -56,9 +80,8 @@ static void on_step(void *context, uint32_t backend, const struct health_step *s
 		confirm(roster, backend, now_ns);
 	}
 	if (step->from == HEALTH_HEALTHY && step->to != HEALTH_HEALTHY &&
-		pool->on_unhealthy == CONFIG_CLOSE && !roster->cut[backend]) {
-		roster->cut[backend] = true;
-		roster->cut_count++;
+		pool->on_unhealthy == CONFIG_CLOSE) {
+		want_cut(roster, backend);
 	}
 }
 

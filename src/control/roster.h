@@ -76,5 +76,8 @@ void roster_begin(struct roster *roster, uint64_t now_ns);
 /* Drops what the configuration keeps of a former one: nobody needs it any more. */
 void roster_drop_kept(struct roster *roster, struct config *config, uint64_t now_ns);
 
+/* After the start as a successor: sessions may be left on backends that have failed before. */
+void roster_cut_inherited(struct roster *roster);
+
 /* Commands the cuts that failed backends have been given, after the grace period. */
 void roster_cut_failed(struct roster *roster, struct outbox *outbox);
