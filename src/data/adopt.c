@@ -166,8 +166,10 @@ static void count_half_closed(
 /* What has ended is what has begun without what is there. */
 static void settle(counter_t *begun, counter_t *ended, uint32_t there)
 {
-	if (counter_get(begun) < there) {
-		counter_set(begun, there);
+	const uint64_t ended_before = counter_get(ended);
+
+	if (counter_get(begun) < ended_before + there) { /* it died before the last was counted */
+		counter_set(begun, ended_before + there);
 	}
 	counter_set(ended, counter_get(begun) - there);
 }
@@ -284,6 +286,16 @@ static void lose(struct worker *worker, uint32_t index, enum lost_reason reason)
 	session_close(worker, index, 1 << SIDE_CLIENT | 1 << SIDE_BACKEND);
 }
 
+/* Who ends the session and why, as the record has it. */
+static void blame_as_recorded(struct worker *worker, uint32_t index)
+{
+	const struct session_record *record = &worker->records[index];
+
+	session_blame(&worker->sessions[index],
+		record->by < CLOSED_BY_COUNT ? record->by : CLOSED_BY_PROXY,
+		record->reason < CLOSE_REASON_COUNT ? record->reason : CLOSE_ERROR);
+}
+
 static void continue_connecting(struct worker *worker, uint32_t index)
 {
 	const struct session_record *record = &worker->records[index];
@@ -295,6 +307,7 @@ static void continue_connecting(struct worker *worker, uint32_t index)
 	}
 	worker->sessions[index].phase = SESSION_WAITING;
 	if ((record->flags & RECORD_RESETTING) != 0) { /* it was being given up */
+		blame_as_recorded(worker, index);
 		session_cut(worker, index, CLOSE_CONNECT_FAILED);
 		return;
 	}
@@ -325,11 +338,7 @@ static bool watch_both(struct worker *worker, uint32_t index)
 
 static void continue_ending(struct worker *worker, uint32_t index)
 {
-	struct session_record *record = &worker->records[index];
-	struct session *session = &worker->sessions[index];
-
-	session_blame(session, record->by < CLOSED_BY_COUNT ? record->by : CLOSED_BY_PROXY,
-		record->reason < CLOSE_REASON_COUNT ? record->reason : CLOSE_ERROR);
+	blame_as_recorded(worker, index);
 	count_continued(worker, CONTINUED_ENDING);
 	session_end_continue(worker, index);
 }

@@ -494,6 +494,25 @@ static void counters_are_made_right(void **state)
 	line_close(&line);
 }
 
+/* It died between the record of a client and the count. */
+static void no_counter_goes_back(void **state)
+{
+	struct line line;
+	struct listener_counters *listener;
+
+	(void)state;
+	line_open(&line, &plain);
+	listener = shm_listener_counters(&line.rig.shm, 0, 0);
+	rig_die(&line.rig);
+	counter_set(&listener->connections, 5);
+	counter_set(&listener->closed, 5);
+	rig_succeed(&line.rig);
+	rig_expect_text(line.client, line.backend, "on");
+	assert_int_equal(counter_get(&listener->connections), 6);
+	assert_int_equal(counter_get(&listener->closed), 5);
+	line_close(&line);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -516,6 +535,7 @@ int main(void)
 		cmocka_unit_test(frequent_deaths_leave_nobody_waiting),
 		cmocka_unit_test(a_session_that_kills_is_not_adopted_again),
 		cmocka_unit_test(counters_are_made_right),
+		cmocka_unit_test(no_counter_goes_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

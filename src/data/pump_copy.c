@@ -119,19 +119,22 @@ enum step pump_copy_nothing(struct transfer *transfer, int error)
 /*
  * With edge-triggered events a short read means that the queue was empty: no second call to hear
  * EAGAIN. When the peer's end had been announced before that read, it is all there is. None of
- * this holds on a socket that saw urgent data, where a read stops at the mark, or an error.
+ * this holds on a socket that saw urgent data, where a read stops at the mark, or an error. While
+ * input is muted only the end is announced, and not the mark that may be before it: then the next
+ * read says whether that was all.
  */
 void pump_copy_was_short(struct transfer *transfer)
 {
 	const uint8_t flags = transfer->session->side[transfer->from];
+	const bool muted = (transfer->session->watch[transfer->from] & WATCH_INPUT) == 0;
 
 	if ((flags & (SIDE_URGENT | SIDE_BROKEN)) != 0) {
 		return;
 	}
-	if ((flags & SIDE_HUNG) != 0) {
-		transfer_source_ended(transfer);
-	} else {
+	if ((flags & SIDE_HUNG) == 0) {
 		transfer_source_dry(transfer);
+	} else if (!muted) {
+		transfer_source_ended(transfer);
 	}
 }
 

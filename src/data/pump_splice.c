@@ -82,7 +82,8 @@ static void end_or_mark(struct transfer *transfer)
 {
 	uint8_t byte;
 
-	if (recv(transfer->record->fd[transfer->from], &byte, 1, MSG_DONTWAIT | MSG_PEEK) > 0) {
+	if (!transfer_is_local(transfer) &&
+		recv(transfer->record->fd[transfer->from], &byte, 1, MSG_DONTWAIT | MSG_PEEK) > 0) {
 		transfer->session->side[transfer->from] |= SIDE_URGENT;
 	} else {
 		transfer_source_ended(transfer);
@@ -91,14 +92,16 @@ static void end_or_mark(struct transfer *transfer)
 
 /*
  * Only into an empty pipe: EAGAIN then says that the source is dry, and nothing else. At an urgent
- * mark splice() would stop for good, so such a source is read with recv().
+ * mark splice() would stop for good, so such a source is read with recv(); not between UNIX
+ * sockets, where it goes past the mark, and where a copy could not outlive the worker process.
  */
 enum step pump_splice_step(struct transfer *transfer)
 {
 	struct worker *worker = transfer->worker;
 	ssize_t n;
 
-	if ((transfer->session->side[transfer->from] & SIDE_URGENT) != 0) {
+	if ((transfer->session->side[transfer->from] & SIDE_URGENT) != 0 &&
+		!transfer_is_local(transfer)) {
 		transfer->direction->mode = PUMP_COPY;
 		return STEP_MOVED;
 	}

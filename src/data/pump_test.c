@@ -298,6 +298,51 @@ static void an_end_behind_a_full_buffer_arrives_last(void **state)
 	line_close(&line);
 }
 
+/* Until no byte has moved for a while. */
+static void wait_until_quiet(const struct line *line)
+{
+	const counter_t *moved = &shm_slot_counters(&line->rig.shm, 0, 0)->sent_bytes;
+	uint64_t before;
+
+	do {
+		before = counter_get(moved);
+		(void)usleep(100000);
+	} while (counter_get(moved) > before);
+}
+
+/* The mark is not told of while input is muted, and a read stops at it. */
+static void an_urgent_byte_and_an_end_behind_a_full_buffer_arrive(void **state)
+{
+	/* More than the backend's buffers take, in pieces that do not make it bulk. */
+	enum { SMALL = 10000, PIECES = 12 };
+	static uint8_t bytes[SMALL * PIECES];
+	const struct rig_options narrow = {.retries = 2, .pool_buffered = 4096};
+	const int small = 4096;
+	struct line line;
+	char text[9];
+
+	(void)state;
+	line_open(&line, &narrow);
+	assert_int_equal(setsockopt(line.backend, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+	for (int i = 0; i < PIECES; i++) {
+		rig_write(line.client, bytes + (size_t)i * SMALL, SMALL);
+		(void)usleep(2000);
+	}
+	wait_until_quiet(&line);
+	rig_write(line.client, "more", 4); /* which wakes the worker for the last time */
+	(void)usleep(20000);
+	assert_int_equal(send(line.client, "!", 1, MSG_OOB), 1);
+	rig_write(line.client, "last", 4);
+	assert_int_equal(shutdown(line.client, SHUT_WR), 0);
+	(void)usleep(20000);
+	rig_read(line.backend, bytes, sizeof bytes);
+	rig_read(line.backend, text, 9);
+	assert_memory_equal(text, "more!last", 9);
+	rig_expect_end(line.backend);
+	rig_expect_text(line.backend, line.client, "answer");
+	line_close(&line);
+}
+
 static void a_reset_behind_a_full_buffer_is_passed_on(void **state)
 {
 	struct line line;
@@ -375,6 +420,7 @@ int main(void)
 		cmocka_unit_test(talk_is_never_spliced),
 		cmocka_unit_test(input_for_a_reader_that_does_not_read_wakes_nobody),
 		cmocka_unit_test(an_end_behind_a_full_buffer_arrives_last),
+		cmocka_unit_test(an_urgent_byte_and_an_end_behind_a_full_buffer_arrive),
 		cmocka_unit_test(a_reset_behind_a_full_buffer_is_passed_on),
 		cmocka_unit_test(two_full_directions_go_on),
 	};

@@ -183,7 +183,6 @@ void session_resume(struct worker *worker, uint32_t index)
 {
 	struct session *session = &worker->sessions[index];
 	enum pump_result results[SIDE_COUNT];
-	uint8_t before;
 
 	if (session->phase == SESSION_LINGERING || session->phase == SESSION_RESETTING) {
 		session_end_step(worker, index);
@@ -192,7 +191,6 @@ void session_resume(struct worker *worker, uint32_t index)
 	if (session->phase != SESSION_OPEN) {
 		return;
 	}
-	before = session->direction[SIDE_CLIENT].end | session->direction[SIDE_BACKEND].end;
 	results[SIDE_CLIENT] = pump_run(worker, index, SIDE_CLIENT);
 	results[SIDE_BACKEND] = pump_run(worker, index, SIDE_BACKEND);
 	if (session->direction[SIDE_BACKEND].end == DIRECTION_CUT) {
@@ -206,7 +204,7 @@ void session_resume(struct worker *worker, uint32_t index)
 	if (worker->records[index].moved[SIDE_BACKEND] > 0) {
 		tell_success(worker, index);
 	}
-	if (session_end_check(worker, index, before == 0)) {
+	if (session_end_check(worker, index)) {
 		return;
 	}
 	if (results[SIDE_CLIENT] == PUMP_AGAIN || results[SIDE_BACKEND] == PUMP_AGAIN) {

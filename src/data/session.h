@@ -58,8 +58,12 @@ enum session_batch {
 	BATCH_WIDE = 1 << 1,  /* << side: the last read from there would not have fitted a lane */
 };
 
-/* What was reported to control about a session's backend; each once. */
-enum told { TOLD_SUCCESS = 1 << 0, TOLD_RESET = 1 << 1 };
+/* What happens once in a session: reported to control about its backend, or noted here. */
+enum told {
+	TOLD_SUCCESS = 1 << 0,
+	TOLD_RESET = 1 << 1,
+	TOLD_END = 1 << 2, /* that a direction has ended: whose fault, and another time limit */
+};
 
 /* How the bytes of a direction move. */
 enum pump_mode {
@@ -96,7 +100,7 @@ struct session {
 	uint8_t side[SIDE_COUNT]; /* enum side_flag */
 	uint8_t watch[SIDE_COUNT]; /* enum watch */
 	uint8_t aged;              /* whether it has been open for a second */
-	uint8_t told;              /* enum told: what control has heard about it */
+	uint8_t told;              /* enum told */
 	uint8_t claimed;           /* whether it counts against the listener's max_connections */
 	uint8_t undelayed;         /* whether the backend's socket has TCP_NODELAY */
 	uint8_t batch;             /* enum session_batch */

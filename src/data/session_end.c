@@ -119,15 +119,17 @@ static bool client_has_left(const struct session *session, const struct session_
 		(record->flags & RECORD_LOCAL_CLIENT) == 0;
 }
 
-bool session_end_check(struct worker *worker, uint32_t index, bool first)
+bool session_end_check(struct worker *worker, uint32_t index)
 {
 	struct session *session = &worker->sessions[index];
+	const bool first = (session->told & TOLD_END) == 0;
 
 	if (session->direction[SIDE_CLIENT].end == DIRECTION_RUNNING &&
 		session->direction[SIDE_BACKEND].end == DIRECTION_RUNNING) {
 		return false;
 	}
 	if (first) {
+		session->told |= TOLD_END;
 		note_first_end(worker, index);
 	}
 	if (ended(session, SIDE_CLIENT, DIRECTION_ENDED) &&
@@ -261,6 +263,21 @@ void session_end_on_deadline(struct worker *worker, uint32_t index)
 	session_close(worker, index, 0);
 }
 
+/*
+ * Bytes from there are on their way to the other side: here, or, where nothing is left to hold them
+ * in, in the queue of the socket they came to.
+ */
+static bool is_owed(
+	const struct session *session, const struct session_record *record, enum side from)
+{
+	const struct direction *direction = &session->direction[from];
+
+	return direction->held > 0 ||
+		(direction->end == DIRECTION_RUNNING &&
+			(session->side[other_side(from)] & SIDE_WRITABLE) == 0 &&
+			socket_unread(record->fd[from]) > 0);
+}
+
 /* No byte for too long. What is owed to a side cannot be passed off as complete. */
 static void end_idle(struct worker *worker, uint32_t index, enum close_reason reason)
 {
@@ -269,7 +286,7 @@ static void end_idle(struct worker *worker, uint32_t index, enum close_reason re
 
 	session->by = CLOSED_BY_PROXY;
 	session->reason = (uint8_t)reason;
-	if (session->direction[SIDE_CLIENT].held > 0 || session->direction[SIDE_BACKEND].held > 0) {
+	if (is_owed(session, record, SIDE_CLIENT) || is_owed(session, record, SIDE_BACKEND)) {
 		session_close(worker, index, BOTH_SIDES);
 		return;
 	}

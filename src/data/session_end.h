@@ -16,10 +16,10 @@
 struct worker;
 
 /*
- * Looks whether the open session ends, after its directions were pumped. `first` says that no
- * direction had ended before. Returns whether the session has left SESSION_OPEN.
+ * Looks whether the open session ends, after its directions were pumped. Returns whether the
+ * session has left SESSION_OPEN.
  */
-bool session_end_check(struct worker *worker, uint32_t index, bool first);
+bool session_end_check(struct worker *worker, uint32_t index);
 
 /* Goes on with one that lingers or is being reset. */
 void session_end_step(struct worker *worker, uint32_t index);
