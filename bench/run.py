@@ -4,11 +4,13 @@
 `make bench` builds what is needed and runs it. bench/README.md says how to read what it prints.
 """
 import argparse
+import http.client
 import json
 import pathlib
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
 
@@ -20,6 +22,11 @@ from lib import table, workloads  # noqa: E402
 
 QUICK = ("churn", "pingpong", "bulk", "download-8-shared", "upload-8-shared", "syscalls", "idle",
     "early")
+
+# What may go wrong in a measurement, besides what it looks out for itself: a program that has just
+# gone, a line that is cut off. The other measurements are as good as before.
+MISHAPS = (OSError, ValueError, TypeError, LookupError, ArithmeticError,
+    subprocess.SubprocessError, http.client.HTTPException)
 
 
 class Rig:
@@ -100,10 +107,13 @@ def run_cell(rig, results, workload, name):
     """One proxy, one workload, one round. A proxy that fails gets no figures, and a mark."""
     try:
         figures = workload.run(rig, peers.PEERS[name], workload)
-    except process.Failed as failed:
+    except (process.Failed, *MISHAPS) as error:
         figures = None
-        print(f"  {workload.name}, {name}: {process.telling(str(failed))}", file=sys.stderr)
-        results["failed"].setdefault(workload.name, {}).setdefault(name, []).append(str(failed))
+        reason = str(error)
+        if not isinstance(error, process.Failed):
+            reason = f"{type(error).__name__}: {reason}"
+        print(f"  {workload.name}, {name}: {process.telling(reason)}", file=sys.stderr)
+        results["failed"].setdefault(workload.name, {}).setdefault(name, []).append(reason)
     results["figures"][workload.name][name].append(figures)
 
 
@@ -119,6 +129,8 @@ def run_round(rig, results, number, rows):
 
 
 def measure(rig, options, rows, names):
+    """All rounds; the text of the results. They are kept after each round, so that whatever ends
+    the run takes no more than one with it."""
     results = {
         "seed": options.seed,
         "rounds": 0,
@@ -130,6 +142,7 @@ def measure(rig, options, rows, names):
         "failed": {},
     }
     begin = time.monotonic()
+    text = ""
     try:
         for number in range(options.rounds):
             run_round(rig, results, number, rows)
@@ -138,27 +151,40 @@ def measure(rig, options, rows, names):
             print(f"round {number + 1} of {options.rounds}, {took:.0f} s, {left:.0f} s left",
                 file=sys.stderr)
             results["rounds"] = number + 1
+            text = conclude(results, begin, options.output)
     except KeyboardInterrupt:
         print("stopped: what is there is shown", file=sys.stderr)
+        text = conclude(results, begin, options.output)
+    return text
+
+
+def conclude(results, begin, folder):
+    """Judges what is there, and keeps it; the text."""
     results["load_average_at_end"] = machine.read("/proc/loadavg")
     results["seconds"] = round(time.monotonic() - begin)
     results["bars"] = bars.judge(results)
-    return results
+    return keep(results, folder)
+
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 def stop(_number, _frame):
-    """SIGTERM is like an interrupt from the terminal: once, and what was measured is kept."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """Once, and what was measured is kept."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def keep(results, folder):
-    """Writes all forms of the results; the text."""
+    """Writes all forms of the results, each whole or not at all; the text."""
     folder.mkdir(parents=True, exist_ok=True)
     text = "\n".join(table.of_all(results)) + "\n"
     for name, content in (("results.json", json.dumps(results, indent=1)), ("results.txt", text),
             ("report.html", report.of_all(results))):
-        (folder / name).write_text(content, encoding="utf-8")
+        new = folder / (name + ".new")
+        new.write_text(content, encoding="utf-8")
+        new.replace(folder / name)
     return text
 
 
@@ -178,10 +204,10 @@ def main():
         if any(workloads.supported(row, name, rig.algorithms) for name in names)]
     if len(cell.PROXY_CPUS[2]) > (machine.facts(rig.loble)["cpus"] or 1):
         sys.exit("bench: two CPUs are needed")
-    signal.signal(signal.SIGTERM, stop)
-    results = measure(rig, options, rows, names)
-    text = keep(results, options.output)
-    print(text)
+    # Also where SIGINT is ignored, as it is in what a script has put into the background.
+    for number in STOPPING:
+        signal.signal(number, stop)
+    print(measure(rig, options, rows, names))
     print(f"kept in {options.output}/: report.html, results.json, results.txt")
     return 0
 

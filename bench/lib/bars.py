@@ -57,7 +57,8 @@ def rows():
     yield Bar("memory per idle session, bytes", "idle", "bytes", "", 256)
     yield Bar("system calls per short session", "syscalls", "calls", "", 14)
     for algorithm in workloads.ALGORITHMS:
-        yield Bar(f"1,000 backends over 2, {algorithm}", f"backends-{algorithm}", "growth", "", 1.05)
+        yield Bar(f"1,000 backends over 2, {algorithm}", f"backends-{algorithm}", "growth", "",
+            1.05)
     yield Bar("early answers, of those direct", "early", "bytes", "direct", 1.0, lower=False)
     for direction in ("download", "upload"):
         yield Bar(f"memory per stalled {direction}, bytes", f"stalled-{direction}", "bytes", "",
@@ -68,9 +69,9 @@ BARS = tuple(rows())
 
 
 def ratio(results, workload, metric, against, name="loble"):
-    """Loble, or a variant of it, over the best of `against`, round by round, summed up; None without data. The smallest
-    of several figures that vary is smaller than any of them is, so the best of each round is looked
-    for only where that is asked for."""
+    """Loble, or a variant of it, over the best of `against`, round by round, summed up; None
+    without data. The smallest of several figures that vary is smaller than any of them is, so the
+    best of each round is looked for only where that is asked for."""
     columns = results["figures"].get(workload, {})
     ours = column(columns, name, metric)
     if ours is None:

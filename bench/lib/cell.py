@@ -78,6 +78,7 @@ class Cell:
         self.proxy_place = process.Place(PROXY_CPUS[setup.workers], real_time)
         self.stack = contextlib.ExitStack()
         self.proxy = None
+        self.seen = frozenset()  # processes of the proxy, since it was first looked at
         self.backend = None
         self.directory = None
         self.target = "%s:%d" % peers.LISTENER
@@ -117,15 +118,24 @@ class Cell:
 
     def check(self):
         """The proxy still runs, and the backend has seen no wrong byte."""
-        if self.proxy:
-            self.proxy.check()
+        self.proxy_pids()
         self.backend.popen.send_signal(signal.SIGTERM)
         results = json.loads(self.backend.popen.stdout.readline())
         if results["corrupt"]:
             raise process.Failed(f"{results['corrupt']} sessions with wrong bytes at the backend")
 
     def proxy_pids(self):
-        return self.proxy.pids() if self.proxy else []
+        """All processes of the proxy. More may come, but from the first look on, which is when
+        something begins to be measured, none may end: what it has used would be missing in the
+        next sum, and where sessions survive the end of a process, nothing else would tell."""
+        if not self.proxy:
+            return []
+        self.proxy.check()
+        pids = self.proxy.pids()
+        if not self.seen <= set(pids):
+            raise process.Failed("a process of the proxy has ended meanwhile")
+        self.seen = frozenset(pids)
+        return pids
 
     def memory(self):
         return process.memory_bytes(self.proxy_pids())

@@ -60,9 +60,10 @@ CLASSES = {"met": "good", "met (interval)": "fair", "not met": "poor", "no data"
 
 
 def position(value, limit, lower):
-    """Where a result stands on a scale where its limit is 0 and right is better: powers of two."""
-    if value is None or value <= 0:
-        return 3.0 if lower else -3.0
+    """Where a result stands on a scale where its limit is 0 and right is better: powers of two.
+    What is beyond an end of the scale, as 0 and less are, stands on that end."""
+    if value <= 0:
+        return 3.0 if lower else -2.0
     ratio = limit / value if lower else value / limit
     return max(-2.0, min(3.0, math.log2(ratio)))
 
@@ -87,7 +88,10 @@ def scoreboard(judged):
             low, high, middle = (x(position(result[key], bar["limit"], bar["lower"]))
                 for key in ("low", "high", "median"))
             parts.append(line(low, y + 11, high, y + 11, "interval " + kind))
-            parts.append(f'<circle cx="{middle:.1f}" cy="{y + 11}" r="4.5" class="dot {kind}"/>')
+            # A cost of 0 or less is not so many times better: it has its figure, but no dot.
+            if result["median"] > 0 or not bar["lower"]:
+                parts.append(f'<circle cx="{middle:.1f}" cy="{y + 11}" r="4.5" '
+                    f'class="dot {kind}"/>')
             digits = 0 if bar["limit"] > 100 else 1 if bar["limit"] > 10 else 3
             sign = "\u2264" if bar["lower"] else "\u2265"
             parts.append(text(label + plot + 12, y + 15,

@@ -78,11 +78,13 @@ def haproxy(tuning, options, setup, directory, binary):
     # As many sessions, and pipes, as 20,000 descriptors allow.
     lines = ["global", f"    nbthread {setup.workers}", "    maxconn 9400", "    maxpipes 300",
         *tuning]
+    shards = ""
     if setup.workers > 1:
         lines.append(f"    cpu-map auto:1/1-{setup.workers} 0-{setup.workers - 1}")
+        shards = " shards by-thread"
     lines += ["defaults", "    mode tcp", f"    timeout connect {setup.connect_ms}ms",
         "    timeout client 1h", "    timeout server 1h", *options,
-        "listen bench", f"    bind {LISTENER[0]}:{LISTENER[1]} backlog 8192",
+        "listen bench", f"    bind {LISTENER[0]}:{LISTENER[1]} backlog 8192{shards}",
         f"    balance {HAPROXY_ALGORITHMS[setup.algorithm]}"]
     check = ""
     if setup.checks:

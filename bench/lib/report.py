@@ -140,9 +140,11 @@ def of_all(results):
         parts += [tag("h2", "What Loble wants to reach"),
             tag("div", charts.scoreboard(results["bars"]), class_="panel"),
             tag("p", "Each dot is the median over the rounds, its line the 95 % interval, both "
-                "against the limit: right of the dashed line is better than the limit. Ratios are "
-                "against the best variant of HAProxy and nginx of the run, unless the row says "
-                "otherwise. A limit counts as met when the interval reaches it.", class_="soft")]
+                "against the limit: right of the dashed line is better than the limit. A median of "
+                "0 or less has no place there, and no dot. Ratios are against the best variant of "
+                "HAProxy and nginx of the run, unless the row says otherwise. A limit is met when "
+                "all of the interval is on its good side, and \u201cmet (interval)\u201d when the "
+                "interval reaches it.", class_="soft")]
     groups = {}
     for name in results["figures"]:
         groups.setdefault(workloads.WORKLOADS[name].group, []).append(name)

@@ -125,6 +125,16 @@ class Page(unittest.TestCase):
         self.assertEqual(-1, charts.position(0.8, 1.6, False))
         self.assertEqual(-2, charts.position(1e9, 1, True))
 
+    def test_what_no_multiple_stands_for_stays_inside_and_has_no_dot(self):
+        self.assertEqual([3, 3, -2], [charts.position(0, 1, True), charts.position(-1, 1, True),
+            charts.position(0, 1, False)])
+
+        def dots(median):
+            return charts.scoreboard([{"title": "added", "verdict": "met", "limit": 0.9,
+                "lower": True, "result": {"median": median, "low": -1, "high": 0.5}}]).count(
+                    "<circle")
+        self.assertEqual([0, 0, 1], [dots(-0.1), dots(0), dots(0.1)])
+
     def test_the_page_holds_all_and_loads_nothing(self):
         page = report.of_all(results(loble=[8, 8, 8], haproxy=[10, 10, 11]))
         self.assertIn("a &lt;fast&gt; one", page)

@@ -51,14 +51,17 @@ def best_of(columns, lower_is_better):
 
 
 def ratios(ours, theirs):
-    """Round by round. A round that is missing on their side, or 0, has none; one that we have
-    failed is infinitely bad, so it is dropped only by whoever counts failures."""
-    return [mine / other if mine is not None and other else None
+    """Round by round. A round that is missing on their side has none; nor has one where theirs is
+    not above 0, as a difference may be, because nothing is so many times that. Ours may be 0 or
+    less: then so is the ratio. A round that we have failed is infinitely bad, so it is dropped only
+    by whoever counts failures."""
+    return [mine / other if mine is not None and other is not None and other > 0 else None
         for mine, other in zip(ours, theirs)]
 
 
 def verdict(result, limit, lower_is_better):
-    """met: the interval reaches the limit. Clear: all of it is on the good side."""
+    """met: all of the interval is on the good side of the limit. met (interval): it reaches the
+    limit, but not all of it is on the good side."""
     if result is None:
         return "no data"
     near, far = (result["low"], result["high"]) if lower_is_better else \

@@ -64,7 +64,8 @@ def of_workload(results, name):
     for peer in columns:
         rows.append([peer, *(spread(stats.summary(bars.column(columns, peer, key)), metric.digits)
             for key, metric in metrics.items())])
-    for against in ("best", "best of each round", "haproxy", "haproxy-best", "nginx-best", "pen", "alone", "bare"):
+    for against in ("best", "best of each round", "haproxy", "haproxy-best", "nginx-best", "pen",
+            "alone", "bare"):
         row = [shown(bars.ratio(results, name, key, against), 2) for key in metrics]
         if any(cell != "-" for cell in row):
             rows.append([f"loble / {against}", *row])
