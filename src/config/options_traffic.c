@@ -80,9 +80,10 @@ const struct field listener_fields[] = {
 		.fallback = 0,
 		.fallback_doc = "the choice of the kernel",
 		.doc = "Bytes that the kernel may hold for each socket of a session, in each "
-		       "direction; bulk may have as much once more in a pipe. The kernel cuts it at "
-		       "net.core.rmem_max and net.core.wmem_max. A size that is set no longer grows "
-		       "by itself: a small one slows a long path. 0 is the choice of the kernel.",
+		       "direction; bulk may have as much once more in a pipe. The kernel cuts it "
+		       "at net.core.rmem_max and net.core.wmem_max. A size that is set no longer "
+		       "grows by itself: a small one slows a long path. 0 is the choice of the "
+		       "kernel.",
 	},
 	{
 		.key = "freebind",
