@@ -62,8 +62,8 @@ CLASSES = {"met": "good", "met (interval)": "fair", "not met": "poor", "no data"
 def position(value, limit, lower):
     """Where a result stands on a scale where its limit is 0 and right is better: powers of two.
     What is beyond an end of the scale, as 0 and less are, stands on that end."""
-    if value <= 0:
-        return 3.0 if lower else -2.0
+    if value <= 0 or math.isinf(value):
+        return 3.0 if lower == (value <= 0) else -2.0
     ratio = limit / value if lower else value / limit
     return max(-2.0, min(3.0, math.log2(ratio)))
 

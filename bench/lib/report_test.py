@@ -126,8 +126,9 @@ class Page(unittest.TestCase):
         self.assertEqual(-2, charts.position(1e9, 1, True))
 
     def test_what_no_multiple_stands_for_stays_inside_and_has_no_dot(self):
-        self.assertEqual([3, 3, -2], [charts.position(0, 1, True), charts.position(-1, 1, True),
-            charts.position(0, 1, False)])
+        self.assertEqual([3, 3, -2, -2], [charts.position(0, 1, True),
+            charts.position(-1, 1, True), charts.position(0, 1, False),
+            charts.position(float("inf"), 1, True)])
 
         def dots(median):
             return charts.scoreboard([{"title": "added", "verdict": "met", "limit": 0.9,

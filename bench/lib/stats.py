@@ -51,12 +51,15 @@ def best_of(columns, lower_is_better):
 
 
 def ratios(ours, theirs):
-    """Round by round. A round that is missing on their side has none; nor has one where theirs is
-    not above 0, as a difference may be, because nothing is so many times that. Ours may be 0 or
-    less: then so is the ratio. A round that we have failed is infinitely bad, so it is dropped only
-    by whoever counts failures."""
-    return [mine / other if mine is not None and other is not None and other > 0 else None
-        for mine, other in zip(ours, theirs)]
+    """Round by round. A round that is missing on a side has none. Differences may be 0 or less:
+    where theirs is and ours is not, ours is infinitely more; where both are, there is no telling;
+    where only ours is, so is the ratio. A round that we have failed is infinitely bad, so it is
+    dropped only by whoever counts failures."""
+    def ratio(mine, other):
+        if mine is None or other is None or max(mine, other) <= 0:
+            return None
+        return mine / other if other > 0 else math.inf
+    return [ratio(mine, other) for mine, other in zip(ours, theirs)]
 
 
 def verdict(result, limit, lower_is_better):

@@ -285,7 +285,8 @@ static void a_successor_cuts_what_was_to_be_cut(void **state)
 	for (uint32_t slot = 0; slot < 2; slot++) {
 		counter_set(&shm_slot_counters(&world.shm, 0, slot)->started, 1);
 	}
-	atomic_store(&slot_at(&world, 0)->health, HEALTH_UNHEALTHY);
+	atomic_store(&slot_at(&world, 0)->health, HEALTH_DRAINING);
+	atomic_store(&slot_at(&world, 1)->health, HEALTH_UNHEALTHY); /* it was told before */
 	control_free(world.control);
 	snapshot_store_done(&world.store);
 	snapshot_store_init(&world.store);

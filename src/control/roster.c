@@ -38,7 +38,10 @@ static void want_cut(struct roster *roster, uint32_t backend)
 	}
 }
 
-/* The command to cut them is lost with the process that was to give it, or to obey it. */
+/*
+ * The command to cut them is lost with the process that was to give it, or to obey it. A backend
+ * drains until it has been obeyed; those that came to it later, for want of a better one, stay.
+ */
 void roster_cut_inherited(struct roster *roster)
 {
 	const struct registry *registry = &roster->registry;
@@ -46,7 +49,7 @@ void roster_cut_inherited(struct roster *roster)
 	for (uint32_t i = 0; i < registry->backend_count; i++) {
 		const struct registry_backend *entry = &registry->backends[i];
 
-		if (entry->kept && registry->health[i].health.state != HEALTH_HEALTHY &&
+		if (entry->kept && registry->health[i].health.state == HEALTH_DRAINING &&
 			registry->pools[entry->pool].config->on_unhealthy == CONFIG_CLOSE &&
 			shm_slot_sessions(registry->shm, entry->slot) > 0) {
 			want_cut(roster, i);

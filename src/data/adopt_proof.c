@@ -246,10 +246,14 @@ static int prove_streams(struct worker *worker, uint32_t index, enum continued_f
 	return lost;
 }
 
-/* Bytes go from socket to pipe to socket: user memory holds none, and there is nothing to prove. */
-static void inherit_local(struct worker *worker, uint32_t index, enum continued_from *ret_from)
+/*
+ * Bytes go from socket to pipe to socket, and there is nothing to prove. Only behind urgent data of a
+ * TCP side they are copied: how many user memory held then, cannot be told.
+ */
+static int inherit_local(struct worker *worker, uint32_t index, enum continued_from *ret_from)
 {
 	struct session *session = &worker->sessions[index];
+	struct found found;
 
 	for (int from = 0; from < SIDE_COUNT; from++) {
 		const struct claim claim = {
@@ -265,11 +269,15 @@ static void inherit_local(struct worker *worker, uint32_t index, enum continued_
 			cut(&claim);
 			continue;
 		}
+		if (claim.record->chunk[from] != RECORD_NONE || find_buffer(&claim, &found)) {
+			return LOST_UNPROVABLE;
+		}
 		session->direction[from].held = bytes_in_pipe(&claim);
 		if (session->direction[from].held > 0) {
 			*ret_from = CONTINUED_PIPE;
 		}
 	}
+	return PROVEN;
 }
 
 /* The sockets are those that the record means: a number may have been damaged, a cookie not too. */
@@ -309,8 +317,7 @@ int adopt_prove(struct worker *worker, uint32_t index, enum continued_from *ret_
 		return LOST_DAMAGED;
 	}
 	if ((record->flags & (RECORD_LOCAL_CLIENT | RECORD_LOCAL_BACKEND)) != 0) {
-		inherit_local(worker, index, ret_from);
-		return PROVEN;
+		return inherit_local(worker, index, ret_from);
 	}
 	return prove_streams(worker, index, ret_from);
 }

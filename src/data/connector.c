@@ -317,6 +317,10 @@ void connector_move_on(struct worker *worker, uint32_t index)
 	const uint32_t slot = record->slot;
 
 	undo_try(worker, index);
+	if (worker->now_ns >= attempt->limit_ns) {
+		give_up(worker, index, CLOSE_CONNECT_FAILED);
+		return;
+	}
 	if (pool != NULL && attempt->tried_count < pool->retries) { /* it was no failure */
 		note_tried(attempt, slot);
 	}

@@ -74,6 +74,15 @@ static enum step without_pipe(struct transfer *transfer)
 	return STEP_MOVED;
 }
 
+/* At an urgent mark of TCP splice() would stop for good; that of a UNIX socket it goes past. */
+static bool can_have_mark(const struct transfer *transfer)
+{
+	const unsigned local =
+		transfer->from == SIDE_CLIENT ? RECORD_LOCAL_CLIENT : RECORD_LOCAL_BACKEND;
+
+	return (transfer->record->flags & local) == 0;
+}
+
 /*
  * splice() gave nothing: the end, or an urgent mark that came after the last event, with the end
  * behind it.
@@ -82,7 +91,7 @@ static void end_or_mark(struct transfer *transfer)
 {
 	uint8_t byte;
 
-	if (!transfer_is_local(transfer) &&
+	if (can_have_mark(transfer) &&
 		recv(transfer->record->fd[transfer->from], &byte, 1, MSG_DONTWAIT | MSG_PEEK) > 0) {
 		transfer->session->side[transfer->from] |= SIDE_URGENT;
 	} else {
@@ -91,9 +100,8 @@ static void end_or_mark(struct transfer *transfer)
 }
 
 /*
- * Only into an empty pipe: EAGAIN then says that the source is dry, and nothing else. At an urgent
- * mark splice() would stop for good, so such a source is read with recv(); not between UNIX
- * sockets, where it goes past the mark, and where a copy could not outlive the worker process.
+ * Only into an empty pipe: EAGAIN then says that the source is dry, and nothing else. A source with
+ * an urgent mark is read with recv().
  */
 enum step pump_splice_step(struct transfer *transfer)
 {
@@ -101,7 +109,7 @@ enum step pump_splice_step(struct transfer *transfer)
 	ssize_t n;
 
 	if ((transfer->session->side[transfer->from] & SIDE_URGENT) != 0 &&
-		!transfer_is_local(transfer)) {
+		can_have_mark(transfer)) {
 		transfer->direction->mode = PUMP_COPY;
 		return STEP_MOVED;
 	}

@@ -264,8 +264,8 @@ void session_end_on_deadline(struct worker *worker, uint32_t index)
 }
 
 /*
- * Bytes from there are on their way to the other side: here, or, where nothing is left to hold them
- * in, in the queue of the socket they came to.
+ * Bytes from there are on their way to the other side: here, or, where there is nothing to hold
+ * them in, in the queue of the socket they came to.
  */
 static bool is_owed(
 	const struct session *session, const struct session_record *record, enum side from)
@@ -273,9 +273,7 @@ static bool is_owed(
 	const struct direction *direction = &session->direction[from];
 
 	return direction->held > 0 ||
-		(direction->end == DIRECTION_RUNNING &&
-			(session->side[other_side(from)] & SIDE_WRITABLE) == 0 &&
-			socket_unread(record->fd[from]) > 0);
+		(direction->end == DIRECTION_RUNNING && socket_unread(record->fd[from]) > 0);
 }
 
 /* No byte for too long. What is owed to a side cannot be passed off as complete. */

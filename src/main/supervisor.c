@@ -171,20 +171,25 @@ bool supervisor_all_go_on(const struct supervisor *supervisor)
 	return true;
 }
 
-static bool all_beat(const struct supervisor *supervisor)
+static bool has_begun_to_serve(const struct supervisor *supervisor, uint32_t workers_wanted)
 {
+	uint32_t beating = 0;
+
 	for (uint32_t i = 0; i < supervisor->shm.workers; i++) {
-		if (beats_of(supervisor, i) == supervisor->beats[i]) {
-			return false;
-		}
+		beating += beats_of(supervisor, i) != supervisor->beats[i] ? 1 : 0;
 	}
-	return true;
+	return phase_of(supervisor) != PHASE_STARTING && beating >= workers_wanted;
 }
 
-static void look_for_service(struct supervisor *supervisor)
+/*
+ * It serves once all of its workers do. Of the very first, when it is dead, one is enough: that one
+ * may have had clients, who are not to be dropped.
+ */
+static void look_for_service(struct supervisor *supervisor, bool is_dead)
 {
-	if (supervisor->serving || phase_of(supervisor) == PHASE_STARTING ||
-		!all_beat(supervisor)) {
+	const uint32_t wanted = is_dead && !supervisor->served ? 1 : supervisor->shm.workers;
+
+	if (supervisor->serving || !has_begun_to_serve(supervisor, wanted)) {
 		return;
 	}
 	supervisor->serving = true;
@@ -385,14 +390,14 @@ static int watch_over(struct supervisor *supervisor, bool *ret_child)
 		const uint64_t now_ns = clock_monotonic_ns();
 		int status;
 
-		look_for_service(supervisor);
+		look_for_service(supervisor, false);
 		on_signal(supervisor, signal);
 		if (may_notify(supervisor, now_ns)) {
 			tell_watchdog(supervisor, now_ns);
 		}
 		if (waitpid(supervisor->worker, &status, WNOHANG) == supervisor->worker) {
 			takeover_set_worker(0);
-			look_for_service(supervisor);
+			look_for_service(supervisor, true);
 			if (is_over(supervisor, status)) {
 				return code_of(supervisor, status);
 			}

@@ -266,3 +266,35 @@ def test_urgent_data_stays_in_the_stream(bench, way):
         one.sock.send(b"!", socket.MSG_OOB)
         one.send(b" after")
         assert other.receive(14) == b"before ! after"
+
+
+@pytest.mark.parametrize("way", [UNIX_BACKEND, UNIX_LISTENER], ids=str)
+@pytest.mark.parametrize("at_once", [False, True], ids=["slowly", "at-once"])
+def test_urgent_data_goes_between_tcp_and_a_unix_socket(bench, way, at_once):
+    line = bench.line(way)
+    client, backend = line.open()
+    one, other = (client, backend) if way is UNIX_BACKEND else (backend, client)
+    one.send(b"before ")
+    if not at_once:
+        assert other.receive(7) == b"before "
+    one.sock.send(b"!", socket.MSG_OOB)
+    one.send(b" after")
+    one.finish()
+    assert other.rest() == (b"before ! after" if at_once else b"! after", END)
+    other.send(b"answer")
+    assert one.receive(6) == b"answer"
+
+
+@pytest.mark.parametrize("way", [UNIX_BACKEND, UNIX_LISTENER], ids=str)
+def test_urgent_data_of_a_unix_socket_does_no_harm(bench, way):
+    """It is no part of the stream there, and is not passed on."""
+    line = bench.line(way)
+    client, backend = line.open()
+    one, other = (client, backend) if way is UNIX_LISTENER else (backend, client)
+    one.send(b"before ")
+    assert other.receive(7) == b"before "
+    one.sock.send(b"!", socket.MSG_OOB)
+    one.send(b"after")
+    assert other.receive(5) == b"after"
+    one.finish()
+    assert other.rest() == (b"", END)
