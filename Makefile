@@ -9,7 +9,7 @@
 #   make sim SEED=7      replays one simulated run; without a seed, new ones for a minute
 #   make cover           line coverage by file; fails under 90 %
 #   make soak            the long proof that nothing is dropped: half an hour
-#   make bench           beside other proxies, 110 minutes; QUICK=1: 3; see bench/README.md
+#   make bench           beside other proxies, 80 minutes; QUICK=1: 3; see bench/README.md
 #   make bench-survival  what it costs that nothing is dropped, 10 minutes
 #   make ci              all that a merge runs
 #   make install         to PREFIX (/usr/local), below DESTDIR
