@@ -247,8 +247,8 @@ static int prove_streams(struct worker *worker, uint32_t index, enum continued_f
 }
 
 /*
- * Bytes go from socket to pipe to socket, and there is nothing to prove. Only behind urgent data of a
- * TCP side they are copied: how many user memory held then, cannot be told.
+ * Bytes go from socket to pipe to socket, and there is nothing to prove. Only behind urgent data of
+ * a TCP side they are copied: how many user memory held then, cannot be told.
  */
 static int inherit_local(struct worker *worker, uint32_t index, enum continued_from *ret_from)
 {
