@@ -94,13 +94,15 @@ static void a_client_that_is_only_connecting_moves_on(void **state)
 	}
 	backend = rig_accept(&rig, 1);
 	rig_read(backend, &(char){0}, 1);
-	while (!waits) {
+	for (int ms = 0; ms < RIG_WAIT_MS && !waits; ms++) {
 		for (uint32_t i = 0; i < 2; i++) {
 			const struct session_record record = rig_record(&rig, i);
 
 			waits |= record.slot == 0 && record.fd[SIDE_BACKEND] >= 0;
 		}
+		(void)usleep(1000);
 	}
+	assert_true(waits);
 	rig_command(&rig, COMMAND_CUT_SLOT, 0);
 	{
 		const int other = rig_accept(&rig, 1);

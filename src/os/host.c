@@ -54,7 +54,7 @@ static int64_t parse_number(const char *text, const char **ret_rest)
 	return number;
 }
 
-static int64_t read_number(const char *root, const char *name)
+int64_t host_number(const char *root, const char *name)
 {
 	char line[64];
 	const char *rest;
@@ -122,7 +122,7 @@ static int64_t read_oom_group(const char *root)
 		if (strncmp(line, "0::", 3) == 0) {
 			(void)snprintf(
 				name, sizeof name, "/sys/fs/cgroup%s/memory.oom.group", line + 3);
-			group = read_number(root, name);
+			group = host_number(root, name);
 		}
 	}
 	(void)fclose(file);
@@ -192,18 +192,18 @@ static void read_kernel(const char *root, struct host *host)
 	if (uname(&system) == 0) {
 		(void)snprintf(host->release, sizeof host->release, "%s", system.release);
 	}
-	host->nr_open = read_number(root, "/proc/sys/fs/nr_open");
-	host->somaxconn = read_number(root, "/proc/sys/net/core/somaxconn");
-	host->syn_backlog = read_number(root, "/proc/sys/net/ipv4/tcp_max_syn_backlog");
-	host->syncookies = read_number(root, "/proc/sys/net/ipv4/tcp_syncookies");
+	host->nr_open = host_number(root, "/proc/sys/fs/nr_open");
+	host->somaxconn = host_number(root, "/proc/sys/net/core/somaxconn");
+	host->syn_backlog = host_number(root, "/proc/sys/net/ipv4/tcp_max_syn_backlog");
+	host->syncookies = host_number(root, "/proc/sys/net/ipv4/tcp_syncookies");
 	read_ports(root, host);
-	host->tw_reuse = read_number(root, "/proc/sys/net/ipv4/tcp_tw_reuse");
-	host->pipe_max_bytes = read_number(root, "/proc/sys/fs/pipe-max-size");
-	host->pipe_pages_soft = read_number(root, "/proc/sys/fs/pipe-user-pages-soft");
-	host->memfd_noexec = read_number(root, "/proc/sys/vm/memfd_noexec");
+	host->tw_reuse = host_number(root, "/proc/sys/net/ipv4/tcp_tw_reuse");
+	host->pipe_max_bytes = host_number(root, "/proc/sys/fs/pipe-max-size");
+	host->pipe_pages_soft = host_number(root, "/proc/sys/fs/pipe-user-pages-soft");
+	host->memfd_noexec = host_number(root, "/proc/sys/vm/memfd_noexec");
 	host->unprivileged_port =
-		read_number(root, "/proc/sys/net/ipv4/ip_unprivileged_port_start");
-	host->conntrack_max = read_number(root, "/proc/sys/net/netfilter/nf_conntrack_max");
+		host_number(root, "/proc/sys/net/ipv4/ip_unprivileged_port_start");
+	host->conntrack_max = host_number(root, "/proc/sys/net/netfilter/nf_conntrack_max");
 	host->oom_group = read_oom_group(root);
 	read_word(root, "/proc/sys/net/ipv4/tcp_congestion_control", host->congestion);
 	read_word(root, "/proc/sys/kernel/core_pattern", host->core_pattern);

@@ -50,3 +50,6 @@ struct host {
 
 /* Files are looked up below `root`: "" outside of tests. Never fails: what is missing is absent. */
 void host_read(const char *root, struct host *ret_host);
+
+/* The number that a file below `root` begins with; HOST_ABSENT: there is none. */
+int64_t host_number(const char *root, const char *name);

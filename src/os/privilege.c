@@ -2,34 +2,25 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <inttypes.h>
 #include <pwd.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "os/host.h"
 
 enum { LOOKUP_BUFFER_BYTES = 16384 };
 
 /* No limit can be above this one of the kernel, whoever asks. */
 static uint64_t highest_limit(void)
 {
-	uint64_t highest = UINT64_MAX;
-	FILE *file = fopen("/proc/sys/fs/nr_open", "re");
+	const int64_t highest = host_number("", "/proc/sys/fs/nr_open");
 
-	if (file != NULL) {
-		/* NOLINTNEXTLINE(cert-err34-c): the kernel writes a number that fits. */
-		if (fscanf(file, "%" SCNu64, &highest) != 1) {
-			highest = UINT64_MAX;
-		}
-		(void)fclose(file);
-	}
-	return highest;
+	return highest == HOST_ABSENT ? UINT64_MAX : (uint64_t)highest;
 }
 
 uint64_t privilege_raise_descriptors(uint64_t wanted)
