@@ -122,6 +122,8 @@ def test_a_retry_sends_the_header_to_the_backend_that_took_the_session(bench, ve
 
 
 def nginx(bench, directory, address):
+    """Answers as soon as it has read the header and closes: bytes of the client would be met by a
+    reset. Returns what a client is to ask: nothing."""
     file = directory / "nginx.conf"
     modules = "/usr/lib/nginx/modules/ngx_stream_module.so"
     load = f"load_module {modules};\n" if os.path.exists(modules) else ""
@@ -134,9 +136,11 @@ stream {{ server {{
 }} }}
 """)
     bench.keep(Server([tool("nginx"), "-p", directory, "-c", file], address, directory / "log"))
+    return b""
 
 
 def haproxy(bench, directory, address):
+    """Answers a request. Returns it."""
     file = directory / "haproxy.cfg"
     file.write_text(f"""defaults
     mode http
@@ -148,18 +152,18 @@ frontend f
     http-request return status 200 content-type text/plain lf-string "%ci %cp %fp"
 """)
     bench.keep(Server([tool("haproxy"), "-db", "-q", "-f", file], address, directory / "log"))
+    return b"GET / HTTP/1.0\r\n\r\n"
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("peer", [nginx, haproxy], ids=["nginx", "haproxy"])
 def test_other_programs_read_the_clients_address_from_the_header(bench, directory, peer, version):
     address = net.free_tcp4()
-    peer(bench, directory, address)
+    question = peer(bench, directory, address)
     loble = bench.loble(address, balancer={"proxy_protocol": version})
     for _ in range(5):
         with loble.connect() as client:
             (host, port), (_, target) = ends(client)
-            client.send(b"GET / HTTP/1.0\r\n\r\n")
-            client.finish()
+            client.send(question)
             got = client.rest().data.decode()
             assert got.endswith(f"{host} {port} {target}"), got
