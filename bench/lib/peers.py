@@ -142,7 +142,10 @@ SPLICE = ["    option splice-request", "    option splice-response"]
 
 PEERS = {peer.name: peer for peer in (
     Peer("loble", "loble", functools.partial(loble, "true")),
-    # Both look for more before they sleep: for workloads about latency.
+    # For workloads about latency. The first never looks for more before it sleeps, as the others do
+    # not; the next two hardly sleep.
+    Peer("loble-sleep", "loble",
+        functools.partial(loble, "true", server=("busy_poll = 0",))),
     Peer("loble-busy", "loble",
         functools.partial(loble, "true", server=("busy_poll = 1000",))),
     Peer("haproxy-busy", "haproxy",

@@ -353,7 +353,7 @@ def rows():
         yield Workload(f"latency-{rate // 1000}k",
             f"open loop, {rate:,} requests/s on 64 sessions", latency,
             {**LATENCIES, **ADDED, "cpu": CPU_TIMES["cpu"]}, "latency",
-            peers=CORE + peers.BUSY, parameters={"rate": rate})
+            peers=CORE + ("loble-sleep",) + peers.BUSY, parameters={"rate": rate})
     yield from size_rows()
     yield from trouble_rows()
     yield from request_rows(2)

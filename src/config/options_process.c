@@ -165,10 +165,10 @@ const struct field server_fields[] = {
 		.reload = RELOAD_LIVE,
 		MEMBER(struct config, server.busy_poll_us),
 		.max = BUSY_POLL_MAX_US,
-		.fallback = 0,
-		.doc = "Microseconds for which a worker looks for more before it sleeps, as long "
-		       "as more mostly comes within that time: lower latency for more CPU, where "
-		       "answers come from nearby. 0 never looks.",
+		.fallback = 20,
+		.doc = "Microseconds for which a worker looks for more before it sleeps, where "
+		       "more mostly comes within that time: lower latency, where answers come "
+		       "from nearby, for CPU that would be idle. 0 never looks.",
 	},
 	{
 		.key = "user",

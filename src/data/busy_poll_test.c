@@ -3,60 +3,125 @@
 
 enum { LIMIT = 50000 };
 
+enum turn { OTHER, ASKED, BULK, BOTH };
+
+/* Returns for how long a wait after such a turn looks, which then takes `waited_ns`. */
+static uint64_t wait_after(struct busy_poll *poll, enum turn turn, uint64_t waited_ns)
+{
+	uint64_t looked_ns;
+
+	if (turn == ASKED || turn == BOTH) {
+		busy_poll_asked(poll);
+	}
+	if (turn == BULK || turn == BOTH) {
+		busy_poll_bulk(poll);
+	}
+	looked_ns = busy_poll_begin(poll, LIMIT);
+	busy_poll_end(poll, waited_ns, LIMIT);
+	return looked_ns;
+}
+
+static struct busy_poll one_that_looks(enum turn turn)
+{
+	struct busy_poll poll = {0};
+
+	for (int i = 0; i < 3; i++) {
+		(void)wait_after(&poll, turn, 1);
+	}
+	return poll;
+}
+
 static void it_begins_without(void **state)
 {
-	const struct busy_poll poll = {0};
+	struct busy_poll poll = {0};
 
 	(void)state;
-	assert_int_equal(busy_poll_ns(&poll, LIMIT), 0);
+	assert_int_equal(busy_poll_begin(&poll, LIMIT), 0);
 }
 
-static void a_short_sleep_is_worth_looking(void **state)
+static void two_short_waits_are_enough_to_look(void **state)
 {
 	struct busy_poll poll = {0};
 
 	(void)state;
-	busy_poll_slept(&poll, LIMIT - 1, LIMIT);
-	assert_int_equal(busy_poll_ns(&poll, LIMIT), LIMIT);
-	assert_int_equal(busy_poll_ns(&poll, 0), 0);
+	assert_int_equal(wait_after(&poll, ASKED, LIMIT), 0);
+	assert_int_equal(wait_after(&poll, ASKED, LIMIT), 0);
+	assert_int_equal(wait_after(&poll, ASKED, LIMIT), LIMIT);
 }
 
-static void a_few_long_sleeps_in_a_row_end_it(void **state)
+static void a_sleep_may_take_twice_the_limit(void **state)
 {
 	struct busy_poll poll = {0};
 
 	(void)state;
-	busy_poll_slept(&poll, 1, LIMIT);
-	for (int i = 0; i < 3; i++) {
-		busy_poll_slept(&poll, LIMIT, LIMIT);
-		assert_int_equal(busy_poll_ns(&poll, LIMIT), LIMIT);
+	for (int i = 0; i < 10; i++) {
+		assert_int_equal(wait_after(&poll, ASKED, 2 * LIMIT), 0);
 	}
-	busy_poll_slept(&poll, 1, LIMIT);
-	for (int i = 0; i < 4; i++) {
-		assert_int_equal(busy_poll_ns(&poll, LIMIT), LIMIT);
-		busy_poll_slept(&poll, UINT64_MAX, LIMIT);
-	}
-	assert_int_equal(busy_poll_ns(&poll, LIMIT), 0);
-	busy_poll_slept(&poll, LIMIT, LIMIT);
-	assert_int_equal(busy_poll_ns(&poll, LIMIT), 0);
+	(void)wait_after(&poll, ASKED, 2 * LIMIT - 1);
+	(void)wait_after(&poll, ASKED, 2 * LIMIT - 1);
+	assert_int_equal(wait_after(&poll, ASKED, LIMIT), LIMIT);
 }
 
-static void who_never_looks_learns_nothing(void **state)
+static void looking_in_vain_ends_it(void **state)
 {
-	struct busy_poll poll = {0};
+	struct busy_poll poll = one_that_looks(ASKED);
 
 	(void)state;
-	busy_poll_slept(&poll, 0, 0);
-	assert_int_equal(busy_poll_ns(&poll, LIMIT), 0);
+	assert_int_equal(wait_after(&poll, ASKED, LIMIT), LIMIT);
+	assert_int_equal(wait_after(&poll, ASKED, LIMIT - 1), LIMIT);
+	assert_int_equal(wait_after(&poll, ASKED, LIMIT), LIMIT);
+	assert_int_equal(wait_after(&poll, ASKED, UINT64_MAX), LIMIT);
+	assert_int_equal(wait_after(&poll, ASKED, UINT64_MAX), 0);
+	assert_int_equal(wait_after(&poll, ASKED, UINT64_MAX), 0);
+}
+
+static void what_one_kind_of_wait_learns_is_not_the_others(void **state)
+{
+	struct busy_poll poll = one_that_looks(ASKED);
+
+	(void)state;
+	assert_int_equal(wait_after(&poll, OTHER, UINT64_MAX), 0);
+	assert_int_equal(wait_after(&poll, OTHER, UINT64_MAX), 0);
+	assert_int_equal(wait_after(&poll, ASKED, 1), LIMIT);
+	poll = one_that_looks(OTHER);
+	assert_int_equal(wait_after(&poll, ASKED, 1), 0);
+	assert_int_equal(wait_after(&poll, OTHER, 1), LIMIT);
+}
+
+static void a_stream_alone_is_not_looked_for_and_teaches_nothing(void **state)
+{
+	struct busy_poll poll = one_that_looks(BULK);
+
+	(void)state;
+	assert_int_equal(wait_after(&poll, BULK, 1), 0);
+	assert_int_equal(wait_after(&poll, OTHER, 1), 0);
+	poll = one_that_looks(OTHER);
+	for (int i = 0; i < 10; i++) {
+		assert_int_equal(wait_after(&poll, BULK, UINT64_MAX), 0);
+	}
+	assert_int_equal(wait_after(&poll, OTHER, 1), LIMIT);
+}
+
+static void a_question_beside_a_stream_counts(void **state)
+{
+	struct busy_poll poll = one_that_looks(BOTH);
+
+	(void)state;
+	assert_int_equal(wait_after(&poll, BOTH, 1), LIMIT);
+	assert_int_equal(wait_after(&poll, ASKED, 1), LIMIT);
+	assert_int_equal(wait_after(&poll, BULK, 1), 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_begins_without),
-		cmocka_unit_test(a_short_sleep_is_worth_looking),
-		cmocka_unit_test(a_few_long_sleeps_in_a_row_end_it),
-		cmocka_unit_test(who_never_looks_learns_nothing),
+		cmocka_unit_test(two_short_waits_are_enough_to_look),
+		cmocka_unit_test(a_sleep_may_take_twice_the_limit),
+		cmocka_unit_test(looking_in_vain_ends_it),
+		cmocka_unit_test(what_one_kind_of_wait_learns_is_not_the_others),
+		cmocka_unit_test(a_stream_alone_is_not_looked_for_and_teaches_nothing),
+		cmocka_unit_test(a_question_beside_a_stream_counts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,7 +53,7 @@ void transfer_send_at_once(struct transfer *transfer, size_t length)
 
 void transfer_moved(struct transfer *transfer, size_t bytes)
 {
-	const struct worker *worker = transfer->worker;
+	struct worker *worker = transfer->worker;
 	const struct session_record *record = transfer->record;
 	struct listener_counters *listener = worker_listener_counters(worker, record->listener);
 	struct slot_counters *slot = worker_slot_counters(worker, record->slot);
@@ -66,6 +66,11 @@ void transfer_moved(struct transfer *transfer, size_t bytes)
 	} else {
 		counter_add(&slot->received_bytes, bytes);
 		counter_add(&listener->sent_bytes, bytes);
+	}
+	if (bytes >= LARGE_BYTES) {
+		busy_poll_bulk(&worker->busy_poll);
+	} else if (transfer->to == SIDE_BACKEND && transfer->direction->mode == PUMP_COPY) {
+		busy_poll_asked(&worker->busy_poll);
 	}
 }
 
@@ -210,6 +215,10 @@ enum pump_result pump_run(struct worker *worker, uint32_t index, enum side from)
 
 	if (transfer.direction->end == DIRECTION_CUT) {
 		return pump_discard(worker, index, from);
+	}
+	/* Also when nothing can move: what a blocked stream is told of is as little worth. */
+	if (transfer.direction->mode == PUMP_SPLICE) {
+		busy_poll_bulk(&worker->busy_poll);
 	}
 	for (int i = 0; i < STEPS_PER_TURN; i++) {
 		if (transfer.direction->end != DIRECTION_RUNNING) {

@@ -65,12 +65,12 @@ static int sleep_for(
 	return count;
 }
 
-/* Looks again and again while that is worth it, and sleeps then. */
+/* Looks again and again where that is worth it, and sleeps then. */
 static int poll_busily(
 	struct worker *worker, struct epoll_event events[static WAIT_EVENTS], uint64_t limit_ns)
 {
 	const uint64_t begin_ns = clock_monotonic_ns();
-	const uint64_t until_ns = begin_ns + busy_poll_ns(&worker->busy_poll, limit_ns);
+	const uint64_t until_ns = begin_ns + busy_poll_begin(&worker->busy_poll, limit_ns);
 	int count = 0;
 
 	worker->now_ns = begin_ns;
@@ -80,9 +80,10 @@ static int poll_busily(
 	}
 	if (count == 0) {
 		count = sleep_for(worker, events, sleep_ms(worker));
-		busy_poll_slept(&worker->busy_poll,
-			count > 0 ? clock_monotonic_ns() - worker->now_ns : UINT64_MAX, limit_ns);
+		worker->now_ns = clock_monotonic_ns();
 	}
+	busy_poll_end(
+		&worker->busy_poll, count > 0 ? worker->now_ns - begin_ns : UINT64_MAX, limit_ns);
 	return count;
 }
 

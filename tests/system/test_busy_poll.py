@@ -1,11 +1,14 @@
 """server.busy_poll: a worker looks for more before it sleeps, while that is worth it."""
 
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from harness import proc, toml
+from harness.net import END, Background, payload
 from harness.wait import SLOWNESS, until
 
 TRIPS = 100
@@ -32,7 +35,7 @@ def sleeps_of_trips(line, client, backend):
 
 
 def test_without_it_a_worker_sleeps_between_messages(bench):
-    line = bench.line()
+    line = bench.line(server={"busy_poll": 0})
     client, backend = line.open()
     until(lambda: sleeps_of_trips(line, client, backend) > TRIPS / 2, "sleeps")
 
@@ -47,6 +50,29 @@ def test_a_worker_looks_for_more_and_sleeps_when_nothing_comes(bench):
     assert proc.cpu_share(line.loble.pid, 1) < 0.1 * SLOWNESS
     client.send(b"still")
     assert backend.receive(5) == b"still"
+
+
+def test_a_worker_does_not_look_for_the_next_piece_of_a_stream(bench):
+    """Each comes well within the limit: who looked for it would use a processor whole."""
+    line = bench.line(server={"busy_poll": 10000})
+    client, backend = line.open()
+    enough = threading.Event()
+
+    def stream():
+        while not enough.is_set():
+            backend.send(payload(1 << 16))
+            time.sleep(0.002)
+        backend.finish()
+
+    sending = Background(stream)
+    receiving = client.receiving()
+    try:
+        until(lambda: proc.cpu_share(line.loble.pid, 1) < 0.4 * SLOWNESS, "little CPU")
+        assert sending.running and receiving.running
+    finally:
+        enough.set()
+    sending.result()
+    assert receiving.result().how == END
 
 
 def test_a_reload_switches_it_on_and_off(bench):
