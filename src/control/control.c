@@ -23,7 +23,6 @@
 
 enum { EVENTS_PER_TURN = 64 };
 
-static const uint64_t MS_NS = 1000000;
 static const uint64_t DRAIN_LOOK_NS = 250 * 1000000ULL; /* in case a report is lost */
 static const uint64_t MEMORY_RETRY_NS = 100 * 1000000ULL;
 static const uint64_t OUTBOX_RETRY_NS = 10 * 1000000ULL;
@@ -139,7 +138,7 @@ static uint64_t earlier(uint64_t a_ns, uint64_t b_ns)
 	return a_ns < b_ns ? a_ns : b_ns;
 }
 
-/* For how long there is nothing to do: -1, for ever, while all is well. */
+/* For how long there is nothing to do; for ever, while all is well. */
 static int sleep_ms(const struct control *control, uint64_t now_ns)
 {
 	uint64_t next = timers_next(&control->roster->timers);
@@ -157,10 +156,7 @@ static int sleep_ms(const struct control *control, uint64_t now_ns)
 	if (control->outbox_waits) {
 		next = earlier(next, now_ns + OUTBOX_RETRY_NS);
 	}
-	if (next == UINT64_MAX) {
-		return -1;
-	}
-	return next <= now_ns ? 0 : (int)((next - now_ns + MS_NS - 1) / MS_NS);
+	return timers_timeout_ms(next, now_ns);
 }
 
 static void dispatch(struct control *control, const struct epoll_event *event, uint64_t now_ns)

@@ -36,7 +36,9 @@ static uint64_t run_slot(struct shm *shm, struct outbox *outbox, uint32_t index,
 	if (now_ns < idle_ns) {
 		return idle_ns;
 	}
-	cut(outbox, COMMAND_CUT_IDLE, index);
+	if (shm_slot_sessions(shm, index) > 0) { /* each worker would walk all its sessions */
+		cut(outbox, COMMAND_CUT_IDLE, index);
+	}
 	return now_ns + LOOK_NS < end_ns ? now_ns + LOOK_NS : end_ns;
 }
 

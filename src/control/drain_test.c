@@ -114,6 +114,19 @@ static void the_earliest_of_several_is_waited_for(void **state)
 	assert_quiet(fixture);
 }
 
+/* Each command makes each worker walk all its sessions. */
+static void without_a_session_nobody_is_told(void **state)
+{
+	struct fixture *fixture = *state;
+
+	give(fixture, 1, 20 * S, 120 * S);
+	assert_int_equal(run(fixture, 118 * S), 119 * S);
+	assert_quiet(fixture);
+	set_sessions(fixture, 1, 1); /* one that was on its way */
+	assert_int_equal(run(fixture, 119 * S), 120 * S);
+	assert_told(fixture, COMMAND_CUT_IDLE, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -121,6 +134,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			the_idle_ones_go_in_the_last_tenth_and_the_rest_at_the_end, set_up,
 			tear_down),
+		cmocka_unit_test_setup_teardown(
+			without_a_session_nobody_is_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			the_earliest_of_several_is_waited_for, set_up, tear_down),
 	};

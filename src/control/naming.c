@@ -118,6 +118,10 @@ void control_on_answers(struct control *control, uint64_t now_ns)
 {
 	struct resolve_answer answer;
 
+	/* A reload that waits for its sockets does not look: a late answer would keep us awake. */
+	if (control->reload.lookup.resolver != NULL) {
+		(void)lookup_collect(&control->reload.lookup);
+	}
 	while (control->roster->resolver != NULL &&
 		resolver_answer(control->roster->resolver, &answer)) {
 		/* One that a reload had kept for a while may be gone. */

@@ -207,10 +207,10 @@ static void begin(struct prober *prober, struct probe *probe, uint64_t now_ns)
 }
 
 /*
- * The next one of the queue, when a place has become free. One is enough: each that fails at
- * once has its place back, and is followed by the timers of the others.
+ * The next ones of the queue, into all places that are free: one that fails at once gives its
+ * place back, and several may have been abandoned.
  */
-static void begin_queued(struct prober *prober, uint64_t now_ns)
+void probe_begin_queued(struct prober *prober, uint64_t now_ns)
 {
 	while (prober->queue_first != NULL && prober->active < PROBES_AT_ONCE) {
 		struct probe *probe = prober->queue_first;
@@ -271,7 +271,7 @@ void probe_on_timer(struct prober *prober, struct probe *probe, uint64_t now_ns)
 	case PROBE_QUEUED:
 		break;
 	}
-	begin_queued(prober, now_ns);
+	probe_begin_queued(prober, now_ns);
 }
 
 /* Reads what a backend says to somebody who has already said goodbye. True: nothing will come. */
@@ -316,7 +316,7 @@ void probe_on_ready(struct prober *prober, struct probe *probe, uint64_t now_ns)
 		close_socket(prober, probe);
 		wait_for_next(prober, probe, now_ns);
 	}
-	begin_queued(prober, now_ns);
+	probe_begin_queued(prober, now_ns);
 }
 
 void probe_abandon(struct prober *prober, struct probe *probe)

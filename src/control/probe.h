@@ -83,8 +83,14 @@ void probe_on_ready(struct prober *prober, struct probe *probe, uint64_t now_ns)
 void probe_take(struct prober *prober, struct probe *probe, struct prober *other,
 	struct probe *before, uint64_t now_ns);
 
-/* Closes what is open. The probe may be started again. */
+/*
+ * Closes what is open. The probe may be started again. A place that becomes free is not given to
+ * the queue, where the next one may be abandoned, too: that is probe_begin_queued().
+ */
 void probe_abandon(struct prober *prober, struct probe *probe);
+
+/* Begins what is queued, as far as there are places. */
+void probe_begin_queued(struct prober *prober, uint64_t now_ns);
 
 /*
  * How long to wait between the starts of two probes, before jitter: the interval, and for a

@@ -161,7 +161,9 @@ void reload_drop_kept(struct control *control, uint64_t now_ns)
 	struct reload *reload = &control->reload;
 
 	sockets_check_closing(control->setup.shm, &control->closing);
-	if (control->closing.count > 0 || control->failed_snapshot) {
+	/* Who was ejected in this very turn has its grace period at the end of it. */
+	if (control->closing.count > 0 || control->failed_snapshot ||
+		control->roster->registry.ungraced_count > 0) {
 		reload->kept.until_ns = now_ns + AGAIN_NS;
 		return;
 	}

@@ -27,7 +27,7 @@ bool reload_keep(
 	struct control *control, struct config *next, uint64_t now_ns, struct kept *ret_kept);
 void kept_done(struct kept *kept);
 
-/* Its time is over: drops it, unless sockets are still being emptied. */
+/* Its time is over: drops it, or tries again later when something is still on the way. */
 void reload_drop_kept(struct control *control, uint64_t now_ns);
 
 /* Whether the configuration itself names it. */

@@ -16,10 +16,11 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "config/print.h"
-#include "control/control.h"
+#include "control/control_internal.h"
 #include "control/sockets.h"
 #include "control/testing.h"
 #include "model/snapshot.h"
+#include "os/clock.h"
 
 enum { PATIENCE_MS = 10000 };
 
@@ -166,7 +167,8 @@ static void *run(void *argument)
 	return NULL;
 }
 
-static void begin(struct world *world, const char *text)
+/* All but the threads. */
+static void set_up(struct world *world, const char *text)
 {
 	struct error err;
 	char *own;
@@ -204,6 +206,11 @@ static void begin(struct world *world, const char *text)
 	};
 
 	assert_int_equal(control_create(&setup, &world->control, &err), 0);
+}
+
+static void begin(struct world *world, const char *text)
+{
+	set_up(world, text);
 	assert_int_equal(pthread_create(&world->control_thread, NULL, run, world), 0);
 	assert_int_equal(pthread_create(&world->worker_thread, NULL, play_workers, world), 0);
 }
@@ -215,14 +222,10 @@ static void send_signal(struct world *world, int number)
 	assert_int_equal(write(world->signals[1], &info, sizeof info), sizeof info);
 }
 
-static void end(struct world *world)
+static void tear_down(struct world *world)
 {
 	struct config *config;
 
-	send_signal(world, SIGTERM);
-	assert_int_equal(pthread_join(world->control_thread, NULL), 0);
-	atomic_store(&world->leaving, true);
-	assert_int_equal(pthread_join(world->worker_thread, NULL), 0);
 	config = control_take_config(world->control);
 	control_free(world->control);
 	config_free(config);
@@ -236,6 +239,15 @@ static void end(struct world *world)
 	}
 	(void)close(world->signals[0]);
 	(void)close(world->signals[1]);
+}
+
+static void end(struct world *world)
+{
+	send_signal(world, SIGTERM);
+	assert_int_equal(pthread_join(world->control_thread, NULL), 0);
+	atomic_store(&world->leaving, true);
+	assert_int_equal(pthread_join(world->worker_thread, NULL), 0);
+	tear_down(world);
 }
 
 /* Whether there has been an event of that kind since; the last one. */
@@ -437,6 +449,118 @@ static void another_timeout_is_a_reason_to_look_at_the_sessions(void **state)
 	end(&world);
 }
 
+#define TWO_B B "[[pools.b.backends]]\nname = 'y'\naddress = 'unix:@loble-reload-PID-1'\n"
+#define HEARD "[pools.a]\n[[pools.a.backends]]\nname = 'x'\naddress = 'unix:@loble-reload-PID-1'\n"
+
+/*
+ * Without threads, for what depends on the order within a turn: pool a has just been replaced by
+ * b, whose backends are 0 and 1, and is kept as backend 2. Returns until when.
+ */
+static uint64_t replace_pool(struct world *world)
+{
+	struct control *control;
+
+	set_up(world, IN("a") HEARD);
+	control = world->control;
+	world->file = IN("b") TWO_B;
+	reload_request(control, CAUSE_SIGNAL);
+	for (int i = 0; i < PATIENCE_MS && control->reload.stage != RELOAD_IDLE; i++) {
+		reload_step(control, clock_monotonic_ns());
+		nap();
+	}
+	for (uint32_t i = 0; i < TEST_WORKERS; i++) {
+		close_retired(world, i, false);
+	}
+	assert_int_equal(control->reload.stage, RELOAD_IDLE);
+	assert_int_equal(control->roster->registry.backend_count, 3);
+	assert_true(control->reload.kept.until_ns != UINT64_MAX);
+	return control->reload.kept.until_ns;
+}
+
+static void who_was_just_ejected_has_its_grace_period_first(void **state)
+{
+	struct world world;
+	struct control *control;
+	struct registry *registry;
+	uint64_t until_ns;
+
+	(void)state;
+	until_ns = replace_pool(&world);
+	control = world.control;
+	registry = &control->roster->registry;
+	for (uint32_t i = 0; i < 3; i++) {
+		const struct observation failure = {
+			.signal = SIGNAL_PROBE_FAILURE,
+			.cause = CAUSE_PROBE,
+			.reason = "refused",
+			.now_ns = until_ns,
+			.started_ns = until_ns,
+		};
+
+		registry_feed(registry, 0, &failure);
+	}
+	assert_int_equal(registry->ungraced_count, 1);
+	reload_step(control, until_ns);
+	assert_int_equal(registry->backend_count, 3);
+	control_publish(control, until_ns);
+	assert_int_equal(registry->ungraced_count, 0);
+	until_ns = reload_next_ns(control, until_ns);
+	assert_true(until_ns != UINT64_MAX);
+	reload_step(control, until_ns);
+	assert_int_equal(registry->backend_count, 2);
+	assert_int_equal(reload_next_ns(control, until_ns), UINT64_MAX);
+	tear_down(&world);
+}
+
+static void what_is_dropped_leaves_its_places_to_the_probes_of_others(void **state)
+{
+	struct world world;
+	struct roster *roster;
+	struct probe *probes;
+	uint64_t until_ns;
+
+	(void)state;
+	until_ns = replace_pool(&world);
+	roster = world.control->roster;
+	probes = roster->probes;
+	roster->prober.active = PROBES_AT_ONCE - 1; /* others, that never end */
+	for (uint32_t i = 2; i > 0; i--) {
+		probe_at_once(&roster->prober, &probes[i], until_ns);
+		probe_on_timer(&roster->prober, &probes[i], until_ns);
+	}
+	assert_int_equal(probes[2].state, PROBE_CONNECTING);
+	assert_int_equal(probes[1].state, PROBE_QUEUED);
+	reload_step(world.control, until_ns);
+	assert_int_equal(roster->registry.backend_count, 2);
+	assert_int_equal(probes[2].state, PROBE_OFF);
+	assert_int_equal(probes[1].state, PROBE_CONNECTING);
+	assert_int_equal(roster->prober.active, PROBES_AT_ONCE);
+	tear_down(&world);
+}
+
+/* A name server that is late: else its answer would wake control until the sockets are there. */
+static void an_answer_is_heard_while_the_sockets_are_waited_for(void **state)
+{
+	struct config *next = test_config("[listener]\naddress = ':1'\n"
+					  "[[backends]]\naddress = 'localhost:1'\n");
+	struct world world;
+	struct lookup *lookup;
+
+	(void)state;
+	set_up(&world, IN("a") A);
+	lookup = &world.control->reload.lookup;
+	world.control->reload.stage = RELOAD_SOCKETS;
+	assert_int_equal(lookup_create(next, lookup, NULL), 0);
+	lookup_ask(lookup, NULL);
+	resolver_wait(lookup->resolver, PATIENCE_MS);
+	control_on_answers(world.control, clock_monotonic_ns());
+	assert_int_equal(lookup->open, 0);
+	assert_true(lookup->answered[0]);
+	world.control->reload.stage = RELOAD_IDLE;
+	tear_down(&world);
+	config_free(next);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -446,6 +570,9 @@ int main(void)
 		cmocka_unit_test(many_in_a_row_leave_nothing),
 		cmocka_unit_test(signals_that_come_together_are_all_heard),
 		cmocka_unit_test(another_timeout_is_a_reason_to_look_at_the_sessions),
+		cmocka_unit_test(who_was_just_ejected_has_its_grace_period_first),
+		cmocka_unit_test(what_is_dropped_leaves_its_places_to_the_probes_of_others),
+		cmocka_unit_test(an_answer_is_heard_while_the_sockets_are_waited_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

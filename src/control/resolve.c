@@ -110,7 +110,9 @@ static void *run(void *argument)
 			resolver->limit] = answer;
 		resolver->answer_count++;
 		resolver->open--;
-		(void)eventfd_write(resolver->fd, 1);
+		if (!resolver->ended) {
+			(void)eventfd_write(resolver->fd, 1);
+		}
 		(void)pthread_cond_broadcast(&resolver->changed);
 	}
 	release(resolver);
@@ -171,13 +173,20 @@ int resolver_create(uint32_t limit, struct resolver **ret_resolver, struct error
 	return 0;
 }
 
+/*
+ * The descriptor stays open, and in control's epoll, until the last lookup has returned. Nobody
+ * reads it any more: were it readable, control would not sleep for as long.
+ */
 void resolver_free(struct resolver *resolver)
 {
+	eventfd_t seen;
+
 	if (resolver == NULL) {
 		return;
 	}
 	(void)pthread_mutex_lock(&resolver->mutex);
 	resolver->ended = true;
+	(void)eventfd_read(resolver->fd, &seen);
 	(void)pthread_cond_broadcast(&resolver->changed);
 	release(resolver);
 }

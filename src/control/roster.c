@@ -244,4 +244,5 @@ void roster_drop_kept(struct roster *roster, struct config *config, uint64_t now
 			roster->cut_count--;
 		}
 	}
+	probe_begin_queued(&roster->prober, now_ns); /* into the places of those that are gone */
 }
