@@ -2,10 +2,11 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "os/socket.h"
 
 static const uint64_t BACKOFF_MAX_NS = 10000000000;
 static const uint64_t LINGER_NS = 200000000;
@@ -117,23 +118,6 @@ static void fail(struct prober *prober, struct probe *probe, int code, uint64_t 
 	tell(prober, probe, code, now_ns);
 }
 
-/*
- * A port of the ephemeral range where nobody listens can be connected with itself: the kernel may
- * choose it as our own port, and two SYNs that cross are a handshake.
- */
-static bool is_self(int fd)
-{
-	struct sockaddr_any ours = {.length = sizeof ours.local};
-	struct sockaddr_any theirs = {.length = sizeof theirs.local};
-
-	if (getsockname(fd, &ours.generic, &ours.length) < 0 ||
-		getpeername(fd, &theirs.generic, &theirs.length) < 0) {
-		return false;
-	}
-	return ours.generic.sa_family != AF_UNIX && ours.length == theirs.length &&
-		memcmp(&ours.generic, &theirs.generic, ours.length) == 0;
-}
-
 static void succeed(struct prober *prober, struct probe *probe, uint64_t now_ns)
 {
 	struct epoll_event event = {
@@ -141,7 +125,8 @@ static void succeed(struct prober *prober, struct probe *probe, uint64_t now_ns)
 		.data.u64 = prober->epoll_tag | probe->timer.index,
 	};
 
-	if (is_self(probe->fd)) {
+	if (socket_is_self(probe->fd)) {
+		socket_reset_on_close(probe->fd); /* an orderly end would keep the port longer */
 		close_socket(prober, probe);
 		fail(prober, probe, ECONNREFUSED, now_ns);
 		return;

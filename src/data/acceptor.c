@@ -31,16 +31,33 @@ static void set_open(struct worker *worker, uint32_t count)
 	atomic_store_explicit(&state_of(worker)->listeners_open, count, memory_order_release);
 }
 
-/* Another worker may take a client of a shared UNIX socket first: wake one of them only. */
+static bool is_local(const struct listen_record *record)
+{
+	return (listen_record_flags(record) & LISTEN_LOCAL) != 0;
+}
+
+static void unwatch(const struct worker *worker, const struct listen_record *record)
+{
+	(void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, record->fd, NULL);
+}
+
+/*
+ * Another worker may take a client of a shared UNIX socket first: wake one of them only. One that
+ * refuses new clients is readable for ever: close_quiet() empties it.
+ */
 static int watch(const struct worker *worker, uint32_t number)
 {
 	const struct listen_record *record = &worker->listen[number];
-	const bool local = (listen_record_flags(record) & LISTEN_LOCAL) != 0;
+	const bool local = is_local(record);
 	struct epoll_event event = {
 		.events = EPOLLIN | (local ? EPOLLEXCLUSIVE : 0U),
 		.data.u64 = (uint64_t)(WORKER_TAG_LISTENER | number) << 32,
 	};
 
+	if (local && listen_record_state(record) == LISTEN_REFUSING) {
+		unwatch(worker, record); /* another version has left it in an inherited epoll */
+		return 0;
+	}
 	/* An inherited epoll may know it already. */
 	return epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, record->fd, &event) == 0 ||
 			errno == EEXIST
@@ -54,7 +71,10 @@ static void refuse_new(struct worker *worker, struct listen_record *record)
 	record->quiet_since_ns = worker->now_ns;
 	listen_record_set_state(record, LISTEN_REFUSING);
 	worker->refusing_count++;
-	(void)socket_refuse_new(record->fd, (listen_record_flags(record) & LISTEN_LOCAL) != 0);
+	if (is_local(record)) {
+		unwatch(worker, record);
+	}
+	(void)socket_refuse_new(record->fd, is_local(record));
 }
 
 static void pause_accepting(struct worker *worker, uint64_t pause_ns)
@@ -68,8 +88,7 @@ static void pause_accepting(struct worker *worker, uint64_t pause_ns)
 	worker->accept_paused = true;
 	for (uint32_t i = 0; i < limit; i++) {
 		if (listen_record_is_live(&worker->listen[i])) {
-			(void)epoll_ctl(
-				worker->epoll_fd, EPOLL_CTL_DEL, worker->listen[i].fd, NULL);
+			unwatch(worker, &worker->listen[i]);
 		}
 	}
 }
@@ -310,6 +329,10 @@ void acceptor_begin_stop(struct worker *worker)
 static void close_record(struct worker *worker, struct listen_record *record)
 {
 	worker->refusing_count -= listen_record_state(record) == LISTEN_REFUSING ? 1 : 0;
+	if (is_local(record)) {
+		/* A close would not do it while another worker has a duplicate. */
+		unwatch(worker, record);
+	}
 	listen_record_set_state(record, LISTEN_CLOSING);
 	atomic_thread_fence(memory_order_seq_cst);
 	socket_close(record->fd);
@@ -368,12 +391,26 @@ void acceptor_on_turn(struct worker *worker)
 	}
 }
 
+/* Whether one that is being emptied gave a client in this turn: there may be more. */
+static bool is_giving(const struct worker *worker)
+{
+	const uint32_t limit = shm_listen_limit(worker->setup.shm);
+
+	for (uint32_t i = 0; i < limit; i++) {
+		if (listen_record_state(&worker->listen[i]) == LISTEN_REFUSING &&
+			worker->listen[i].quiet_since_ns == worker->now_ns) {
+			return true;
+		}
+	}
+	return false;
+}
+
 uint64_t acceptor_next_ns(const struct worker *worker)
 {
 	uint64_t next = worker->accept_paused ? worker->resume_accept_ns : UINT64_MAX;
 
 	if (worker->refusing_count > 0) {
-		const uint64_t poll = worker->now_ns + STOP_POLL_NS;
+		const uint64_t poll = worker->now_ns + (is_giving(worker) ? 0 : STOP_POLL_NS);
 
 		next = poll < next ? poll : next;
 	}

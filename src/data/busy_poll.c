@@ -1,41 +1,57 @@
 #include "data/busy_poll.h"
 
 enum {
-	TRUST_MAX = 3,
-	TRUST_MIN = 2, /* to look */
+	TRUST_MAX = 2,
+	GOOD_MIN = 2, /* sleeps, to look from then on */
+	VAIN_MAX = 5, /* after which it takes GOOD_MIN << VAIN_MAX */
 };
 
-static bool is_for_bulk(const struct busy_poll *poll)
+static bool is_for_stream(const struct busy_poll *poll)
 {
-	return poll->bulk && !poll->asked;
+	return poll->streamed && !poll->asked;
 }
 
 uint64_t busy_poll_begin(struct busy_poll *poll, uint64_t limit_ns)
 {
-	poll->looking = !is_for_bulk(poll) && poll->trust[poll->asked] >= TRUST_MIN;
+	poll->looking = !is_for_stream(poll) && poll->guess[poll->asked].trust > 0;
 	return poll->looking ? limit_ns : 0;
 }
 
-/* To be woken takes time, too: half of a sleep counts as the time until the event. */
-static bool was_worth(const struct busy_poll *poll, uint64_t waited_ns, uint64_t limit_ns)
+static void learn_from_look(struct busy_poll_guess *guess, bool found)
 {
-	return (poll->looking ? waited_ns : waited_ns / 2) < limit_ns;
+	if (found) {
+		guess->trust = TRUST_MAX;
+		guess->vain = 0;
+	} else if (--guess->trust == 0 && guess->vain < VAIN_MAX) {
+		guess->vain++;
+	}
 }
 
-static void learn(uint8_t *trust, bool worth)
+static void learn_from_sleep(struct busy_poll_guess *guess, bool good)
 {
-	if (worth && *trust < TRUST_MAX) {
-		++*trust;
-	} else if (!worth && *trust > 0) {
-		--*trust;
+	if (!good) {
+		if (guess->good > 0) {
+			guess->good--;
+		}
+		return;
+	}
+	guess->good++;
+	if (guess->good >= GOOD_MIN << guess->vain) {
+		guess->good = 0;
+		guess->trust = 1;
 	}
 }
 
 void busy_poll_end(struct busy_poll *poll, uint64_t waited_ns, uint64_t limit_ns)
 {
-	if (!is_for_bulk(poll)) {
-		learn(&poll->trust[poll->asked], was_worth(poll, waited_ns, limit_ns));
+	struct busy_poll_guess *guess = &poll->guess[poll->asked];
+
+	if (poll->looking) {
+		learn_from_look(guess, waited_ns < limit_ns);
+	} else if (!is_for_stream(poll)) {
+		/* To be woken takes time, too: half of a sleep counts as the time of the event. */
+		learn_from_sleep(guess, waited_ns / 2 < limit_ns);
 	}
 	poll->asked = false;
-	poll->bulk = false;
+	poll->streamed = false;
 }

@@ -2,12 +2,17 @@
  * When a worker looks again for a while before it sleeps: only where more mostly comes in time.
  *
  * To be woken takes the kernel longer than an answer takes to come, where it comes from nearby.
- * Whether one is to be expected depends on what has moved since the last wait: a question to a
- * backend brings an answer, a piece of a long stream brings the next one, but that one is worth
- * more when more of the stream has gathered behind it. So after the latter alone a worker sleeps
- * at once, and for the other two a counter of four states each learns from every wait whether the
- * event came within the limit; looking begins in its upper half. That is the two-bit counter of
- * branch prediction (Smith, "A study of branch prediction strategies", 1981).
+ * Whether one is to be expected depends on what has moved since the last wait. A question to a
+ * backend brings an answer, and an answer a question, maybe. A stream, whose bytes go on in one
+ * direction, brings its next piece, but that one is worth more when more has gathered behind it:
+ * after a stream alone a worker sleeps at once.
+ *
+ * What follows a question and what follows the rest are learnt apart, from whether the event came
+ * within the limit, in the manner of the saturating counters of branch prediction (Smith, "A study
+ * of branch prediction strategies", 1981). Looking ends once it was in vain twice more than not. A
+ * sleep is a poorer witness than a look, as it ends later than the event came: it takes two good
+ * ones more than bad ones to look again, and twice as many each time that looking has found
+ * nothing at all.
  *
  * Pure; zero is the initial state. Thread: the worker's own.
  */
@@ -16,11 +21,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct busy_poll_guess {
+	uint8_t trust; /* 0: it sleeps; else how many looks in vain end it, at most 2 */
+	uint8_t good;  /* asleep: good sleeps less bad ones */
+	uint8_t vain;  /* how often in a row looking has ended without a find; stops at a limit */
+};
+
 struct busy_poll {
-	uint8_t trust[2]; /* 0 to 3, by whether a backend was asked */
-	bool asked;       /* since the last wait something went to a backend */
-	bool bulk;        /* since then a piece of a long stream was moved */
-	bool looking;     /* in the present wait */
+	struct busy_poll_guess guess[2]; /* by whether a backend was asked */
+	bool asked;                      /* since the last wait: a backend, something */
+	bool streamed;                   /* since the last wait: more of a stream has moved */
+	bool looking;                    /* in the present wait */
 };
 
 static inline void busy_poll_asked(struct busy_poll *poll)
@@ -28,9 +39,9 @@ static inline void busy_poll_asked(struct busy_poll *poll)
 	poll->asked = true;
 }
 
-static inline void busy_poll_bulk(struct busy_poll *poll)
+static inline void busy_poll_streamed(struct busy_poll *poll)
 {
-	poll->bulk = true;
+	poll->streamed = true;
 }
 
 /*

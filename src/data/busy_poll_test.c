@@ -3,7 +3,7 @@
 
 enum { LIMIT = 50000 };
 
-enum turn { OTHER, ASKED, BULK, BOTH };
+enum turn { OTHER, ASKED, STREAM, BOTH };
 
 /* Returns for how long a wait after such a turn looks, which then takes `waited_ns`. */
 static uint64_t wait_after(struct busy_poll *poll, enum turn turn, uint64_t waited_ns)
@@ -13,8 +13,8 @@ static uint64_t wait_after(struct busy_poll *poll, enum turn turn, uint64_t wait
 	if (turn == ASKED || turn == BOTH) {
 		busy_poll_asked(poll);
 	}
-	if (turn == BULK || turn == BOTH) {
-		busy_poll_bulk(poll);
+	if (turn == STREAM || turn == BOTH) {
+		busy_poll_streamed(poll);
 	}
 	looked_ns = busy_poll_begin(poll, LIMIT);
 	busy_poll_end(poll, waited_ns, LIMIT);
@@ -75,6 +75,38 @@ static void looking_in_vain_ends_it(void **state)
 	assert_int_equal(wait_after(&poll, ASKED, UINT64_MAX), 0);
 }
 
+static void a_bad_sleep_outweighs_a_good_one(void **state)
+{
+	struct busy_poll poll = {0};
+
+	(void)state;
+	for (int i = 0; i < 10; i++) {
+		assert_int_equal(wait_after(&poll, ASKED, 1), 0);
+		assert_int_equal(wait_after(&poll, ASKED, UINT64_MAX), 0);
+	}
+}
+
+/* What a sleep takes for soon and a look for late must not be tried in each second wait. */
+static void events_just_past_the_limit_are_looked_for_less_and_less(void **state)
+{
+	struct busy_poll poll = {0};
+	int looks = 0;
+
+	(void)state;
+	for (int i = 0; i < 10000; i++) {
+		looks += wait_after(&poll, ASKED, LIMIT + LIMIT / 2) > 0;
+	}
+	assert_in_range(looks, 1, 200);
+	(void)wait_after(&poll, ASKED, UINT64_MAX);
+	for (int i = 0; wait_after(&poll, ASKED, 1) == 0; i++) {
+		assert_true(i < 100);
+	}
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(wait_after(&poll, ASKED, UINT64_MAX), LIMIT);
+	}
+	assert_int_equal(wait_after(&poll, ASKED, 1), 0);
+}
+
 static void what_one_kind_of_wait_learns_is_not_the_others(void **state)
 {
 	struct busy_poll poll = one_that_looks(ASKED);
@@ -90,14 +122,14 @@ static void what_one_kind_of_wait_learns_is_not_the_others(void **state)
 
 static void a_stream_alone_is_not_looked_for_and_teaches_nothing(void **state)
 {
-	struct busy_poll poll = one_that_looks(BULK);
+	struct busy_poll poll = one_that_looks(STREAM);
 
 	(void)state;
-	assert_int_equal(wait_after(&poll, BULK, 1), 0);
+	assert_int_equal(wait_after(&poll, STREAM, 1), 0);
 	assert_int_equal(wait_after(&poll, OTHER, 1), 0);
 	poll = one_that_looks(OTHER);
 	for (int i = 0; i < 10; i++) {
-		assert_int_equal(wait_after(&poll, BULK, UINT64_MAX), 0);
+		assert_int_equal(wait_after(&poll, STREAM, UINT64_MAX), 0);
 	}
 	assert_int_equal(wait_after(&poll, OTHER, 1), LIMIT);
 }
@@ -109,7 +141,7 @@ static void a_question_beside_a_stream_counts(void **state)
 	(void)state;
 	assert_int_equal(wait_after(&poll, BOTH, 1), LIMIT);
 	assert_int_equal(wait_after(&poll, ASKED, 1), LIMIT);
-	assert_int_equal(wait_after(&poll, BULK, 1), 0);
+	assert_int_equal(wait_after(&poll, STREAM, 1), 0);
 }
 
 int main(void)
@@ -119,6 +151,8 @@ int main(void)
 		cmocka_unit_test(two_short_waits_are_enough_to_look),
 		cmocka_unit_test(a_sleep_may_take_twice_the_limit),
 		cmocka_unit_test(looking_in_vain_ends_it),
+		cmocka_unit_test(a_bad_sleep_outweighs_a_good_one),
+		cmocka_unit_test(events_just_past_the_limit_are_looked_for_less_and_less),
 		cmocka_unit_test(what_one_kind_of_wait_learns_is_not_the_others),
 		cmocka_unit_test(a_stream_alone_is_not_looked_for_and_teaches_nothing),
 		cmocka_unit_test(a_question_beside_a_stream_counts),

@@ -281,6 +281,21 @@ static void connect_to(struct worker *worker, uint32_t index, const struct snaps
 	await_answer(worker, index, pool);
 }
 
+/*
+ * Of thousands that wait for a place one pick per turn is enough to learn that there is none: it
+ * draws from a counter that all workers share, and looks at the whole pool then.
+ */
+static bool is_known_full(const struct worker *worker, const struct snapshot_pool *pool)
+{
+	return worker->full_pool == pool->id && worker->full_ns == worker->now_ns;
+}
+
+static void note_full(struct worker *worker, const struct snapshot_pool *pool)
+{
+	worker->full_pool = pool->id;
+	worker->full_ns = worker->now_ns;
+}
+
 static void try_next(struct worker *worker, uint32_t index)
 {
 	const struct session_record *record = &worker->records[index];
@@ -296,7 +311,14 @@ static void try_next(struct worker *worker, uint32_t index)
 		give_up(worker, index, CLOSE_CONNECT_FAILED);
 		return;
 	}
+	if (attempt->tried_count == 0 && is_known_full(worker, pool)) {
+		wait_for_pass(worker, index, FULL_PAUSE_NS);
+		return;
+	}
 	backend = pick_backend(worker, pool, attempt);
+	if (backend == NULL && attempt->tried_count == 0) {
+		note_full(worker, pool);
+	}
 	if (backend == NULL || !claim_slot(worker, backend)) {
 		const bool all_full = attempt->tried_count == 0;
 
@@ -455,6 +477,27 @@ static int send_header(struct worker *worker, uint32_t index)
 	return 0;
 }
 
+static bool wants_success(const struct worker *worker, uint32_t slot)
+{
+	return atomic_load_explicit(
+		       &worker_slot(worker, slot)->wants_success, memory_order_relaxed) != 0;
+}
+
+/*
+ * Whether our own socket has answered in place of a backend that is down. Such a client would get
+ * its own bytes back, and the backend could not bind its port any more. Only one in thousands of
+ * connects chooses that port, and those before it fail: a slot without a failure is not looked at.
+ */
+static bool is_self(const struct worker *worker, const struct session_record *record)
+{
+	const uint32_t health = atomic_load_explicit(
+		&worker_slot(worker, record->slot)->health, memory_order_relaxed);
+
+	return (health != HEALTH_HEALTHY || wants_success(worker, record->slot)) &&
+		(record->flags & RECORD_LOCAL_BACKEND) == 0 &&
+		socket_is_self(record->fd[SIDE_BACKEND]);
+}
+
 void connector_on_event(struct worker *worker, uint32_t index, uint32_t events)
 {
 	struct session_record *record = &worker->records[index];
@@ -469,6 +512,11 @@ void connector_on_event(struct worker *worker, uint32_t index, uint32_t events)
 		}
 	} else if ((events & EPOLLOUT) == 0) {
 		return;
+	}
+	if (error == 0 && is_self(worker, record)) {
+		/* An orderly end would keep the port from the backend for a minute more. */
+		socket_reset_on_close(record->fd[SIDE_BACKEND]);
+		error = ECONNREFUSED;
 	}
 	if (error == 0) {
 		error = send_header(worker, index);
@@ -508,8 +556,7 @@ void connector_report_success(struct worker *worker, uint32_t index)
 {
 	const struct session_record *record = &worker->records[index];
 
-	if (atomic_load_explicit(
-		    &worker_slot(worker, record->slot)->wants_success, memory_order_relaxed) != 0) {
+	if (wants_success(worker, record->slot)) {
 		worker_report(worker, EVIDENCE_SUCCESS, FAILURE_REFUSED, record->slot,
 			record->started_ns);
 	}

@@ -51,6 +51,11 @@ void transfer_send_at_once(struct transfer *transfer, size_t length)
 	}
 }
 
+static uint8_t speaker_of(enum side from)
+{
+	return (uint8_t)(1U << from);
+}
+
 void transfer_moved(struct transfer *transfer, size_t bytes)
 {
 	struct worker *worker = transfer->worker;
@@ -67,11 +72,13 @@ void transfer_moved(struct transfer *transfer, size_t bytes)
 		counter_add(&slot->received_bytes, bytes);
 		counter_add(&listener->sent_bytes, bytes);
 	}
-	if (bytes >= LARGE_BYTES) {
-		busy_poll_bulk(&worker->busy_poll);
-	} else if (transfer->to == SIDE_BACKEND && transfer->direction->mode == PUMP_COPY) {
+	if (bytes >= LARGE_BYTES || transfer->direction->mode == PUMP_SPLICE ||
+		transfer->session->speaker == speaker_of(transfer->from)) {
+		busy_poll_streamed(&worker->busy_poll);
+	} else if (transfer->from == SIDE_CLIENT) {
 		busy_poll_asked(&worker->busy_poll);
 	}
+	transfer->session->speaker = speaker_of(transfer->from);
 }
 
 void transfer_source_dry(struct transfer *transfer)
@@ -218,7 +225,7 @@ enum pump_result pump_run(struct worker *worker, uint32_t index, enum side from)
 	}
 	/* Also when nothing can move: what a blocked stream is told of is as little worth. */
 	if (transfer.direction->mode == PUMP_SPLICE) {
-		busy_poll_bulk(&worker->busy_poll);
+		busy_poll_streamed(&worker->busy_poll);
 	}
 	for (int i = 0; i < STEPS_PER_TURN; i++) {
 		if (transfer.direction->end != DIRECTION_RUNNING) {

@@ -104,6 +104,7 @@ struct session {
 	uint8_t claimed;           /* whether it counts against the listener's max_connections */
 	uint8_t undelayed;         /* whether the backend's socket has TCP_NODELAY */
 	uint8_t batch;             /* enum session_batch */
+	uint8_t speaker;           /* 1 << side: whose bytes moved last; 0: none have yet */
 	uint32_t opened_ms;        /* monotonic, modulo 2^32: when the backend was connected */
 	struct direction direction[SIDE_COUNT];
 };

@@ -17,7 +17,8 @@ enum { BOTH_SIDES = 1 << SIDE_CLIENT | 1 << SIDE_BACKEND };
 static const uint64_t LINGER_QUIET_NS = 5 * 1000000000ULL;  /* without a byte */
 static const uint64_t LINGER_TOTAL_NS = 30 * 1000000000ULL; /* in all */
 static const uint64_t RESET_POLL_NS = 16 * 1000000ULL;      /* has it been acknowledged? */
-static const uint64_t RESET_QUIET_NS = 30 * 1000000000ULL;  /* for at most so long */
+static const uint64_t RESET_POLL_MAX_NS = 1000 * 1000000ULL;
+static const uint64_t RESET_QUIET_NS = 30 * 1000000000ULL; /* for at most so long */
 
 static enum closed_by blamed(enum side side)
 {
@@ -176,6 +177,23 @@ bool session_end_check(struct worker *worker, uint32_t index)
 	return session->phase != SESSION_OPEN;
 }
 
+/*
+ * When to ask again: after as long as the phase has lasted. Most have acknowledged at once; those
+ * who read nothing may be many, where a backend dies, and would be asked in vain.
+ */
+static uint64_t next_reset_poll_ns(const struct worker *worker, const struct session *session)
+{
+	const uint64_t age_ns = worker->now_ns + RESET_QUIET_NS - session->limit_ns;
+	uint64_t next_ns = worker->now_ns + RESET_POLL_MAX_NS;
+
+	if (age_ns < RESET_POLL_NS) {
+		next_ns = worker->now_ns + RESET_POLL_NS;
+	} else if (age_ns < RESET_POLL_MAX_NS) {
+		next_ns = worker->now_ns + age_ns;
+	}
+	return next_ns < session->limit_ns ? next_ns : session->limit_ns;
+}
+
 static void step_reset(struct worker *worker, uint32_t index)
 {
 	struct session *session = &worker->sessions[index];
@@ -189,7 +207,7 @@ static void step_reset(struct worker *worker, uint32_t index)
 		session_close(worker, index, 1U << victim);
 		return;
 	}
-	deadlines_set(&worker->deadlines, index, worker->now_ns + RESET_POLL_NS);
+	deadlines_set(&worker->deadlines, index, next_reset_poll_ns(worker, session));
 }
 
 static void step_linger(struct worker *worker, uint32_t index)

@@ -257,6 +257,34 @@ static void an_early_reset_is_passed_on_and_counts_against_the_backend(void **st
 	rig_stop(&rig);
 }
 
+/* As many may wait so at once when a backend dies, each is looked at ever more rarely. */
+static void a_reset_waits_for_a_client_that_reads_nothing_without_hurry(void **state)
+{
+	static char bytes[300 * 1024]; /* more than its window, less than our queue */
+	const counter_t *heartbeat;
+	uint64_t turns;
+	struct line line;
+
+	(void)state;
+	line_open(&line, &plain);
+	heartbeat = &line.rig.shm.worker_states[0].heartbeat;
+	rig_write(line.backend, bytes, sizeof bytes);
+	(void)usleep(300000);
+	rig_reset(line.backend);
+	(void)usleep(100000);
+	turns = counter_get(heartbeat);
+	(void)usleep(1000000);
+	assert_int_equal(counter_get(&line.rig.shm.worker_states[0].sessions), 1);
+	assert_true(counter_get(heartbeat) - turns < 25);
+
+	/* It still gets what was sent, and the reset. */
+	while (recv(line.client, bytes, sizeof bytes, 0) > 0) {
+	}
+	assert_int_equal(rig_wait_access(&line.rig).reason, CLOSE_RESET);
+	(void)close(line.client);
+	rig_stop(&line.rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -269,6 +297,7 @@ int main(void)
 		cmocka_unit_test(an_idle_session_is_ended_in_order),
 		cmocka_unit_test(a_half_closed_session_has_a_limit_of_its_own),
 		cmocka_unit_test(an_early_reset_is_passed_on_and_counts_against_the_backend),
+		cmocka_unit_test(a_reset_waits_for_a_client_that_reads_nothing_without_hurry),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

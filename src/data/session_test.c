@@ -1,5 +1,10 @@
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -331,6 +336,41 @@ static void at_the_limit_of_a_backend_the_other_one_serves(void **state)
 	rig_stop(&rig);
 }
 
+/* All wait for the one place: what that costs depends on the turns, not on how many they are. */
+static void those_that_wait_for_a_place_share_their_picks(void **state)
+{
+	enum { WAITERS = 200, DRAWS = 32 };
+	const struct rig_options options = {
+		.retries = 2, .backend_limit = 1, .backend_count = 1, .max_sessions = 256};
+	const counter_t *heartbeat;
+	uint64_t turns;
+	uint64_t draws;
+	struct line line;
+	int clients[WAITERS];
+
+	(void)state;
+	line_open(&line, &options);
+	heartbeat = &line.rig.shm.worker_states[0].heartbeat;
+	for (int i = 0; i < WAITERS; i++) {
+		clients[i] = rig_connect(&line.rig);
+	}
+	rig_wait_counter(&shm_listener_counters(&line.rig.shm, 0, 0)->connections, WAITERS + 1);
+	draws = atomic_load(&line.rig.shm.pools[0].turn);
+	turns = counter_get(heartbeat);
+	(void)usleep(300000);
+	draws = atomic_load(&line.rig.shm.pools[0].turn) - draws;
+	turns = counter_get(heartbeat) - turns;
+	assert_in_range(draws, 1, (turns + 2) * DRAWS);
+	(void)close(line.client); /* the place is for one of them */
+	rig_expect_end(line.backend);
+	(void)close(line.backend);
+	(void)close(rig_accept(&line.rig, 0));
+	for (int i = 0; i < WAITERS; i++) {
+		(void)close(clients[i]);
+	}
+	rig_stop(&line.rig);
+}
+
 static void a_backend_is_told_who_the_client_is(void **state)
 {
 	const struct rig_options options = {
@@ -446,6 +486,91 @@ static void what_is_queued_is_served_at_the_stop(void **state)
 	rig_stop(&rig);
 }
 
+/* A UNIX socket that refuses is readable for ever: nobody may be woken by that. */
+static void a_local_listener_that_is_emptied_lets_the_worker_sleep(void **state)
+{
+	static const struct rig_options options = {
+		.retries = 2, .backend_count = 1, .local_client = true};
+	const counter_t *heartbeat;
+	uint64_t turns;
+	struct line line;
+
+	(void)state;
+	line_open(&line, &options);
+	heartbeat = &line.rig.shm.worker_states[0].heartbeat;
+	turns = counter_get(heartbeat);
+	rig_command(&line.rig, COMMAND_STOP_ACCEPTING, 0);
+	while (atomic_load(&line.rig.shm.worker_states[0].listeners_open) > 0) {
+		(void)usleep(1000);
+	}
+	assert_true(counter_get(heartbeat) - turns < 50);
+	line_close(&line);
+}
+
+/* Returns the descriptor of the namespace before, or -1 where none can be made. */
+static int enter_new_network(void)
+{
+	const int before = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+	int fd;
+
+	if (before < 0 || unshare(CLONE_NEWNET) < 0) {
+		(void)close(before);
+		return -1;
+	}
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &lo), 0);
+	(void)close(fd);
+	return before;
+}
+
+/* Connects choose their own ports from these. */
+static void set_local_ports(unsigned first, unsigned last)
+{
+	const int fd = open("/proc/sys/net/ipv4/ip_local_port_range", O_WRONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_true(dprintf(fd, "%u %u", first, last) > 0);
+	(void)close(fd);
+}
+
+/* The kernel may choose the port of a backend that is down, and connect our socket with itself. */
+static void a_socket_that_meets_itself_is_no_backend(void **state)
+{
+	const int network = enter_new_network();
+	const struct slot_counters *slot;
+	struct rig rig;
+	unsigned port;
+	int client;
+	int backend;
+
+	(void)state;
+	if (network < 0) {
+		skip();
+	}
+	rig_start(&rig, &plain);
+	slot = shm_slot_counters(&rig.shm, 0, 0);
+	atomic_store(&rig.shm.slots[0].health, HEALTH_HEALTHY);
+	atomic_store(&rig.shm.slots[0].wants_success, 1);
+	port = sockaddr_port(&rig.addresses[0]);
+	rig_backend_down(&rig, 0);
+	client = rig_connect(&rig);
+	rig_wait_counter(&slot->failures[FAILURE_REFUSED], 1);
+	set_local_ports(port, port);
+	rig_wait_counter(&slot->failures[FAILURE_REFUSED], 2);
+	assert_int_equal(counter_get(&slot->established), 0);
+	set_local_ports(32768, 60999);
+	rig_backend_up(&rig, 0);
+	backend = rig_accept(&rig, 0);
+	rig_expect_text(client, backend, "question");
+	rig_expect_text(backend, client, "answer");
+	(void)close(client);
+	(void)close(backend);
+	rig_stop(&rig);
+	assert_int_equal(setns(network, CLONE_NEWNET), 0);
+	(void)close(network);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -461,10 +586,13 @@ int main(void)
 		cmocka_unit_test(with_no_time_left_the_client_is_reset),
 		cmocka_unit_test(past_the_limit_of_the_listener_clients_are_reset),
 		cmocka_unit_test(at_the_limit_of_a_backend_the_other_one_serves),
+		cmocka_unit_test(those_that_wait_for_a_place_share_their_picks),
 		cmocka_unit_test(a_backend_is_told_who_the_client_is),
 		cmocka_unit_test(cutting_a_slot_resets_both_sides),
 		cmocka_unit_test(sessions_that_end_while_they_are_queued_come_back),
 		cmocka_unit_test(what_is_queued_is_served_at_the_stop),
+		cmocka_unit_test(a_local_listener_that_is_emptied_lets_the_worker_sleep),
+		cmocka_unit_test(a_socket_that_meets_itself_is_no_backend),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

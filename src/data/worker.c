@@ -349,6 +349,7 @@ void worker_report(struct worker *worker, enum evidence_kind kind, enum failure_
 
 void worker_slot_released(struct worker *worker, uint32_t slot)
 {
+	worker->full_ns = 0; /* there is a place again, maybe */
 	if (atomic_load_explicit(&worker_slot(worker, slot)->health, memory_order_relaxed) ==
 		HEALTH_DRAINING) {
 		worker_report(worker, EVIDENCE_FINISHED, FAILURE_REFUSED, slot, worker->now_ns);

@@ -90,6 +90,8 @@ struct worker {
 	uint64_t starved_ns;   /* when they are served again */
 	uint32_t attempt_used;
 	uint32_t attempt_free;
+	uint32_t full_pool; /* no backend of it had a place for a session, */
+	uint64_t full_ns;   /* in the turn that began then; 0: none */
 
 	struct listen_record *listen; /* LISTEN_SOCKETS_MAX of shared memory; open ones are ours */
 	uint8_t *receive_buffer;      /* RECEIVE_BUFFER_BYTES of shared memory */

@@ -352,6 +352,19 @@ bool socket_is_connected(int fd)
 	return getpeername(fd, &peer.generic, &peer.length) == 0;
 }
 
+bool socket_is_self(int fd)
+{
+	struct sockaddr_any ours = {.length = sizeof ours.local};
+	struct sockaddr_any theirs = {.length = sizeof theirs.local};
+
+	if (getsockname(fd, &ours.generic, &ours.length) < 0 ||
+		getpeername(fd, &theirs.generic, &theirs.length) < 0) {
+		return false;
+	}
+	return ours.generic.sa_family != AF_UNIX && ours.length == theirs.length &&
+		memcmp(&ours.generic, &theirs.generic, ours.length) == 0;
+}
+
 int socket_take_error(int fd)
 {
 	int error = 0;

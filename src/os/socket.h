@@ -72,6 +72,12 @@ bool socket_is_connected(int fd);
 int socket_send_at_once(int fd);
 int socket_keep_alive(int fd, uint32_t idle_s);
 
+/*
+ * Whether a TCP socket is connected with itself. The kernel may choose the very port that it is to
+ * connect to as our own one, where nobody listens there, and two SYNs that cross are a handshake.
+ */
+bool socket_is_self(int fd);
+
 /* What became of a connect: 0 or a positive errno. Consumes the pending error. */
 int socket_take_error(int fd);
 

@@ -52,7 +52,8 @@ def test_a_worker_looks_for_more_and_sleeps_when_nothing_comes(bench):
     assert backend.receive(5) == b"still"
 
 
-def test_a_worker_does_not_look_for_the_next_piece_of_a_stream(bench):
+@pytest.mark.parametrize("size", [1 << 16, 1 << 12], ids=["spliced", "copied"])
+def test_a_worker_does_not_look_for_the_next_piece_of_a_stream(bench, size):
     """Each comes well within the limit: who looked for it would use a processor whole."""
     line = bench.line(server={"busy_poll": 10000})
     client, backend = line.open()
@@ -60,7 +61,7 @@ def test_a_worker_does_not_look_for_the_next_piece_of_a_stream(bench):
 
     def stream():
         while not enough.is_set():
-            backend.send(payload(1 << 16))
+            backend.send(payload(size))
             time.sleep(0.002)
         backend.finish()
 

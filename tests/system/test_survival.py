@@ -101,7 +101,8 @@ def test_a_worker_process_that_hangs_is_replaced(bench, directory, binary, how):
     shim = binary.parents[2] / "tests/shim/hang.so"
     if not shim.exists() or instrumented(binary):
         pytest.skip("there is no shim for this build")
-    line = bench.line(server={"watchdog": "3s", "workers": 2},
+    # The shim hangs in send(), which a batch does not call.
+    line = bench.line(server={"watchdog": "3s", "workers": 2, "io_uring": False},
                       options={"env": {"LD_PRELOAD": str(shim), "HANG": str(directory / "hang")}})
     loble = line.loble
     before = worker_of(loble)
