@@ -3,7 +3,8 @@
 # system tests, sanitizers, fuzz targets.
 #
 #   --quick   one build, its unit tests and lints, and the short system tests: under 2 minutes
-#   --all     also the long system tests, longer fuzzing and the coverage gate
+#   --all     also the long system tests, all system tests in builds that batch each message and
+#             none, longer fuzzing and the coverage gate
 #
 # A step that fails does not stop the others. The last line counts all tests, and the exit status is
 # 0 only when nothing failed. Logs are kept in build-logs/.
@@ -160,6 +161,16 @@ if step build-gcc - env CC=gcc CXX=g++ bash -c '. scripts/lib.sh; setup_build bu
     normal) step system "$logs/system.xml" system_tests build system ;;
     all) step system "$logs/system.xml" system_tests build system --all ;;
     esac
+    # The rules of TCP hold on every path: each message by way of a batch; and all bytes copied,
+    # with system calls of their own.
+    if [ $mode = all ]; then
+        if step build-batch - build build-batch -Dbatch_always=true; then
+            step system-batch "$logs/batch.xml" system_tests build-batch batch
+        fi
+        if step build-plain - build build-plain -Dcopy_only=true -Dio_uring=disabled; then
+            step system-plain "$logs/plain.xml" system_tests build-plain plain
+        fi
+    fi
 fi
 
 if [ $mode != quick ]; then

@@ -51,14 +51,16 @@ def rows():
             yield Bar(f"{rate}: {name} over direct", rate, key, "best", 0.9)
             yield Bar(f"{rate}: {name} over direct, busy_poll = 1000", rate, key, "best", 0.9,
                 ours="loble-busy")
-            yield Bar(f"{rate}: the same against who polls busily, too", rate, key,
-                "best, busy polling", 0.9, ours="loble-busy")
+            yield Bar(f"{rate}: {name}, both polling busily", rate, key, "best, busy polling", 0.9,
+                ours="loble-busy")
     yield Bar("memory per idle session", "idle", "bytes", "best", 0.075)
     yield Bar("memory per idle session, bytes", "idle", "bytes", "", 256)
     yield Bar("system calls per short session", "syscalls", "calls", "", 14)
     for algorithm in workloads.ALGORITHMS:
         yield Bar(f"1,000 backends over 2, {algorithm}", f"backends-{algorithm}", "growth", "",
             1.05)
+    yield Bar("snapshots published per second", "publish", "published", "", 10, lower=False)
+    yield Bar("sessions that failed meanwhile", "publish", "failed", "", 0)
     yield Bar("early answers, of those direct", "early", "bytes", "direct", 1.0, lower=False)
     for direction in ("download", "upload"):
         yield Bar(f"memory per stalled {direction}, bytes", f"stalled-{direction}", "bytes", "",

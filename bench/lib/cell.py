@@ -75,7 +75,8 @@ class Cell:
         self.settings = settings
         load_cpus = ALL_CPUS if shared else LOAD_CPUS[setup.workers]
         self.load_place = process.Place(load_cpus, real_time)
-        self.proxy_place = process.Place(PROXY_CPUS[setup.workers], real_time)
+        self.proxy_place = process.Place(PROXY_CPUS[setup.workers],
+            real_time and peer.name not in peers.BUSY)
         self.stack = contextlib.ExitStack()
         self.proxy = None
         self.seen = frozenset()  # processes of the proxy, since it was first looked at
@@ -171,7 +172,7 @@ class Cell:
             "machine": used["machine"],
             "all": ours,
             "others": max(0.0, used["machine"] - ours) / used["wall"] / os.cpu_count() * 100,
-            "steal": used["steal"],
+            "stolen": used["steal"] / used["wall"] / os.cpu_count() * 100,
             "failed": sum(failed.values()),
             "slow": results["slow"],
         }

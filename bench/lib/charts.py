@@ -56,7 +56,8 @@ def bars(title, rows, digits):
     return svg(WIDTH, 26 + len(rows) * ROW, parts, title)
 
 
-CLASSES = {"met": "good", "met (interval)": "fair", "not met": "poor", "no data": "none"}
+CLASSES = {"met": "good", "met (interval)": "fair", "met (wide interval)": "fair",
+    "not met": "poor", "no data": "none"}
 
 
 def position(value, limit, lower):
@@ -64,6 +65,8 @@ def position(value, limit, lower):
     What is beyond an end of the scale, as 0 and less are, stands on that end."""
     if value <= 0 or math.isinf(value):
         return 3.0 if lower == (value <= 0) else -2.0
+    if limit <= 0:
+        return -2.0 if lower else 3.0
     ratio = limit / value if lower else value / limit
     return max(-2.0, min(3.0, math.log2(ratio)))
 

@@ -5,7 +5,7 @@ import platform
 import re
 import subprocess
 
-from . import namespace
+from . import namespace, process
 
 
 def read(path):
@@ -33,14 +33,14 @@ def facts(binary):
         "cpus": os.cpu_count(),
         "virtual": "hypervisor" in cpuinfo,
         "memory_mib": int(memory[1]) // 1024 if memory else 0,
-        "kernel": platform.release(),
-        "preemption": read("/sys/kernel/debug/sched/preempt"),
+        "kernel": f"{platform.release()} {platform.version()}",
         "transparent_hugepages": read("/sys/kernel/mm/transparent_hugepage/enabled"),
         "mitigations": {path.name: read(path)
             for path in sorted(pathlib.Path("/sys/devices/system/cpu/vulnerabilities").glob("*"))
             if "Mitigation" in read(path)},
         "congestion_control": namespace.CONGESTION_CONTROL,
         "network": namespace.SETTINGS,
+        "real_time": process.may_have_real_time(),
         "load_average_at_start": read("/proc/loadavg"),
         "versions": {
             "loble": first_line(binary, "--version"),

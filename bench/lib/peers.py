@@ -101,7 +101,8 @@ NGINX_ALGORITHMS = {"round_robin": "", "random": "random;", "least_connections":
 
 
 def nginx(buffer_size, setup, directory, binary):
-    reuse = " reuseport" if setup.workers > 1 else ""
+    # What several workers need: a socket each, and the state of the pool in shared memory.
+    reuse, zone = (" reuseport", "zone pool 4m;") if setup.workers > 1 else ("", "")
     fails = "" if setup.checks else " max_fails=0"
     servers = "\n".join(f"    server {backend}{fails};" for backend in setup.backends)
     config = write_file(directory, "nginx.conf", f"""
@@ -113,10 +114,10 @@ error_log stderr crit;
 worker_processes {setup.workers};
 worker_cpu_affinity {'auto' if setup.workers > 1 else '1'};
 worker_rlimit_nofile 20000;
-events {{ worker_connections 19900; }}
+events {{ worker_connections 19900; multi_accept on; }}
 stream {{
   upstream pool {{
-    zone pool 4m;
+    {zone}
     {NGINX_ALGORITHMS[setup.algorithm]}
 {servers}
   }}
@@ -139,6 +140,8 @@ def pen(setup, _directory, binary):
 
 
 SPLICE = ["    option splice-request", "    option splice-response"]
+EDGE = ["    expose-experimental-directives", "    tune.fd.edge-triggered on"]
+SMART = ["    option tcp-smart-accept", "    option tcp-smart-connect"]
 
 PEERS = {peer.name: peer for peer in (
     Peer("loble", "loble", functools.partial(loble, "true")),
@@ -150,6 +153,9 @@ PEERS = {peer.name: peer for peer in (
         functools.partial(loble, "true", server=("busy_poll = 1000",))),
     Peer("haproxy-busy", "haproxy",
         functools.partial(haproxy, ["    busy-polling"], []), "haproxy"),
+    # Each receive and send is a system call, as where io_uring is not permitted.
+    Peer("loble-calls", "loble",
+        functools.partial(loble, "true", server=("io_uring = false",))),
     # What it costs that nothing is dropped; only when asked for. The first has no supervisor and no
     # shared table of descriptors; the second, a build of its own, keeps no journals either.
     Peer("loble-alone", "loble", functools.partial(loble, "false"), like="loble"),
@@ -159,6 +165,7 @@ PEERS = {peer.name: peer for peer in (
         functools.partial(haproxy, ["    tune.bufsize 65536"], []), "haproxy"),
     Peer("haproxy-splice", "haproxy",
         functools.partial(haproxy, ["    tune.pipesize 1048576"], SPLICE), "haproxy"),
+    Peer("haproxy-edge", "haproxy", functools.partial(haproxy, EDGE, SMART), "haproxy"),
     Peer("nginx", "nginx", functools.partial(nginx, "16k"), "nginx"),
     Peer("nginx-64k", "nginx", functools.partial(nginx, "64k"), "nginx"),
     Peer("pen", "pen", pen, "pen"),

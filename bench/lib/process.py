@@ -36,6 +36,16 @@ class Place:
     real_time: bool = False
 
 
+def may_have_real_time():
+    """Whether Place.real_time is more than a wish: not in a user namespace."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        return False
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    return True
+
+
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
 

@@ -1,4 +1,5 @@
 """The page for people: one HTML file with all in it, which needs no network."""
+import collections
 import html
 
 from . import bars, charts, process, stats, table, workloads
@@ -74,10 +75,11 @@ def tiles(results):
             name = "HAProxy" if against == "haproxy" else "the best peer"
             found.append(tag("div", f"<b>{ratio['median']:.2f}</b>{html.escape(title)}"
                 f'<br><span class="soft">Loble / {name}</span>', class_="tile"))
-    met = sum(bar["verdict"].startswith("met") for bar in results["bars"])
-    if results["bars"]:
-        found.append(tag("div", f"<b>{met} of {len(results['bars'])}</b>limits reached",
-            class_="tile"))
+    verdicts = collections.Counter(bar["verdict"] for bar in results["bars"])
+    if verdicts:
+        found.append(tag("div", f"<b>{verdicts['met']} of {verdicts.total()}</b>limits met<br>"
+            f'<span class="soft">{verdicts["met (interval)"]} more reached by the interval, '
+            f'{verdicts["met (wide interval)"]} by a wide one</span>', class_="tile"))
     return tag("div", "".join(found), class_="tiles")
 
 
@@ -114,14 +116,24 @@ def syscalls(results):
     yield tag("div", tag("table", "".join(rows_of(cells))), class_="panel")
 
 
+def stolen(results):
+    """The largest part of the machine, in per cent, that its host took from any measurement."""
+    return max((figures.get("stolen", 0) for columns in results["figures"].values()
+        for rounds in columns.values() for figures in rounds if figures), default=0)
+
+
 def machine_table(results):
     machine = results["machine"]
     cells = [["processor", f"{machine['cpu']}, {machine['cpus']} CPUs"
         + (", virtual" if machine["virtual"] else "")],
         ["memory", f"{machine['memory_mib']:,} MiB"], ["kernel", machine["kernel"]],
-        ["congestion control", machine["congestion_control"]],
         ["load average at the start, the end",
             f"{machine['load_average_at_start']}; {results['load_average_at_end']}"],
+        ["transparent huge pages", machine["transparent_hugepages"]],
+        *([name.replace("/", "."), value] for name, value in machine["network"].items()),
+        ["scheduling of the workloads about latency",
+            "real time" if machine["real_time"] else "as the others: real time is not permitted"],
+        ["CPU that the host took, at most of any measurement", f"{stolen(results):.1f} %"],
         ["mitigations", ", ".join(machine["mitigations"]) or "none"],
         *([name, version] for name, version in machine["versions"].items()),
         ["rounds, seed, duration",
@@ -144,7 +156,8 @@ def of_all(results):
                 "0 or less has no place there, and no dot. Ratios are against the best variant of "
                 "HAProxy and nginx of the run, unless the row says otherwise. A limit is met when "
                 "all of the interval is on its good side, and \u201cmet (interval)\u201d when the "
-                "interval reaches it.", class_="soft")]
+                "interval reaches it; the ends of a wide one are further apart than a factor of 2."
+                + " " + table.caution(results), class_="soft")]
     groups = {}
     for name in results["figures"]:
         groups.setdefault(workloads.WORKLOADS[name].group, []).append(name)

@@ -20,7 +20,8 @@ def results(**churn):
         "figures": {"churn": {name: [value and {"cpu": value, "rate": 1000 / value}
             for value in values] for name, values in churn.items()}},
         "machine": {"cpu": "a <fast> one", "cpus": 2, "virtual": True, "memory_mib": 1,
-            "kernel": "6", "congestion_control": "reno", "load_average_at_start": "0",
+            "kernel": "6", "congestion_control": "reno", "real_time": True,
+            "transparent_hugepages": "always", "network": {"net/a": "1"}, "load_average_at_start": "0",
             "mitigations": {}, "versions": {"loble": "loble 1", "commit": "abc"}},
     }
     found["bars"] = bars.judge(found)
@@ -110,6 +111,17 @@ class Text(unittest.TestCase):
         self.assertIn("up to 30 %", report.of_all(found))
 
 
+    def test_it_begins_with_what_was_compared(self):
+        text = next(iter(table.of_all(results(loble=[8, 8, 8]))))
+        self.assertIn("commit abc: loble 1", text)
+
+    def test_a_few_rounds_are_called_so(self):
+        found = results(loble=[8, 8, 8])
+        self.assertIn("less than 95 %", "\n".join(table.of_all(found)))
+        found["rounds"] = 9
+        self.assertNotIn("less than 95 %", "\n".join(table.of_all(found)))
+
+
 class Page(unittest.TestCase):
     def test_charts_are_well_formed(self):
         summary = {"median": 2.0, "low": 1.0, "high": 40.0, "rounds": 9}
@@ -124,6 +136,9 @@ class Page(unittest.TestCase):
         self.assertEqual(1, charts.position(0.44, 0.88, True))
         self.assertEqual(-1, charts.position(0.8, 1.6, False))
         self.assertEqual(-2, charts.position(1e9, 1, True))
+
+    def test_of_a_limit_of_0_there_are_no_multiples(self):
+        self.assertEqual([3, -2], [charts.position(0, 0, True), charts.position(1, 0, True)])
 
     def test_what_no_multiple_stands_for_stays_inside_and_has_no_dot(self):
         self.assertEqual([3, 3, -2, -2], [charts.position(0, 1, True),

@@ -64,7 +64,8 @@ def ratios(ours, theirs):
 
 def verdict(result, limit, lower_is_better):
     """met: all of the interval is on the good side of the limit. met (interval): it reaches the
-    limit, but not all of it is on the good side."""
+    limit, but not all of it is on the good side. Where its ends are further apart than a factor of
+    2, that says little, and so does the verdict: met (wide interval)."""
     if result is None:
         return "no data"
     near, far = (result["low"], result["high"]) if lower_is_better else \
@@ -75,5 +76,6 @@ def verdict(result, limit, lower_is_better):
     if good(far):
         return "met"
     if good(near):
-        return "met (interval)"
+        return "met (interval)" if 0 < result["high"] <= 2 * result["low"] else \
+            "met (wide interval)"
     return "not met"

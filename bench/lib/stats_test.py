@@ -84,6 +84,11 @@ class Verdict(unittest.TestCase):
         self.assertEqual("met (interval)", stats.verdict(result, 1.65, False))
         self.assertEqual("not met", stats.verdict(result, 1.8, False))
 
+    def test_an_interval_that_says_little_is_called_wide(self):
+        for low, high in ((0.4, 0.95), (-1, 0.95), (0, 0.95), (0.85, math.inf)):
+            result = {"median": 0.9, "low": low, "high": high}
+            self.assertEqual("met (wide interval)", stats.verdict(result, 0.88, True))
+
     def test_nothing_measured_is_nothing_met(self):
         self.assertEqual("no data", stats.verdict(None, 1, True))
 

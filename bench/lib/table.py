@@ -54,6 +54,25 @@ def warning(results):
         "little, CPU per unit and ratios less than on a quiet one.")
 
 
+def caution(results):
+    """A sentence when there were too few rounds for what is said; else nothing."""
+    if results["rounds"] >= 6:
+        return ""
+    return ("Fewer than 6 rounds: intervals are the whole range, which is less than 95 %, and "
+        "verdicts rough.")
+
+
+def heading(results):
+    """What a reader must know of any figure."""
+    machine = results["machine"]
+    versions = [version for name, version in machine["versions"].items() if name != "commit"]
+    yield f"{results['started']}, commit {machine['versions']['commit']}: {'; '.join(versions)}"
+    yield (f"{machine['cpus']} CPUs, {machine['cpu']}{', virtual' * machine['virtual']}; Linux "
+        f"{machine['kernel']}; congestion control {machine['congestion_control']}")
+    yield f"{results['rounds']} rounds, seed {results['seed']}, {results['seconds']:,} s"
+    yield ""
+
+
 def of_workload(results, name):
     workload = workloads.WORKLOADS[name]
     columns = results["figures"][name]
@@ -69,10 +88,10 @@ def of_workload(results, name):
         row = [shown(bars.ratio(results, name, key, against), 2) for key in metrics]
         if any(cell != "-" for cell in row):
             rows.append([f"loble / {against}", *row])
-    row = [shown(bars.ratio(results, name, key, "best, busy polling", "loble-busy"), 2)
-        for key in metrics]
-    if any(cell != "-" for cell in row):
-        rows.append(["loble-busy / best, busy", *row])
+    for ours, against in (("loble-sleep", "best"), ("loble-busy", "best, busy polling")):
+        row = [shown(bars.ratio(results, name, key, against, ours), 2) for key in metrics]
+        if any(cell != "-" for cell in row):
+            rows.append([f"{ours} / {against}", *row])
     yield from lay_out(rows)
     for peer, reasons in results["failed"].get(name, {}).items():
         yield f"  {peer}: failed in {len(reasons)} of the rounds: {process.telling(reasons[0])}"
@@ -96,9 +115,11 @@ def of_bars(judged):
 
 
 def of_all(results):
+    yield from heading(results)
     for name in results["figures"]:
         yield from of_workload(results, name)
     yield from of_bars(results["bars"])
-    if warning(results):
-        yield ""
-        yield warning(results)
+    for sentence in (warning(results), caution(results)):
+        if sentence:
+            yield ""
+            yield sentence

@@ -13,6 +13,8 @@ from . import peers, process
 GB = 1_000_000_000
 MIB = 1024 * 1024
 CORE = ("loble", "haproxy", "haproxy-64k", "haproxy-splice", "nginx", "nginx-64k", "pen", "direct")
+# Also a variant whose options are about small messages.
+TALK = CORE + ("haproxy-edge",)
 PROXIES = CORE[:-1]
 ALL_ROUNDS = 1000
 FEW_ROUNDS = 9  # of fewer, only the whole range is an interval of 95 %
@@ -80,9 +82,9 @@ def bulk(rig, peer, workload):
         load = cell.load(direction, **options, **sizes(size))
         figures = cell.measure(load, gigabytes)
         # CPU in ms per GB; the latency is that of a whole transfer, which the rate says already.
-        scaled = {name: figures[name] / 1000 for name in ("cpu", "all", "machine", "steal")
+        scaled = {name: figures[name] / 1000 for name in ("cpu", "all", "machine")
             if name in figures}
-        return {**scaled, "rate": figures["rate"], "others": figures["others"]}
+        return {**scaled, **{name: figures[name] for name in ("rate", "others", "stolen")}}
 
 
 def syscalls(rig, peer, workload):
@@ -134,7 +136,7 @@ def latency(rig, peer, workload):
     """An open loop: what a proxy adds to the latency of a request while it is not overloaded."""
     with cells.Cell(rig, peer, setup_of(workload), real_time=True) as cell:
         load = cell.load("rate", connections=64, rate=workload.parameters["rate"],
-            duration_ms=2 * rig.duration_ms, seed=rig.next_seed())
+            duration_ms=6 * rig.duration_ms, seed=rig.next_seed())
         return cell.measure(load, done)
 
 
@@ -288,12 +290,12 @@ def request_rows(workers):
     suffix = "" if workers == 1 else f"-{workers}w"
     words = "" if workers == 1 else f", {workers} workers"
     yield Workload("churn" + suffix, "a session for each 64-byte request, 64 at a time" + words,
-        churn, CPU_TIMES, "churn", workers=workers)
+        churn, CPU_TIMES, "churn", peers=TALK, workers=workers)
     for sessions in (64, 1000):
         yield Workload(f"pingpong-{sessions}{suffix}",
             f"64-byte requests on {sessions:,} open sessions" + words, pingpong,
             {**CPU_TIMES, "p50": LATENCIES["p50"], "p99": LATENCIES["p99"]}, "pingpong",
-            workers=workers, parameters={"sessions": sessions})
+            peers=TALK, workers=workers, parameters={"sessions": sessions})
 
 
 def bulk_rows(workers, shared=False):
@@ -319,7 +321,7 @@ def size_rows():
             "growth": growth}, "size", peers=("loble", "haproxy", "nginx", "pen"))
     yield Workload("publish", "churn while a backend flaps and snapshots are published", publish,
         {"cpu_quiet": Metric("CPU us, quiet"), "cpu_flapping": Metric("CPU us, flapping"),
-            "growth": growth, "published": Metric("snapshots/s"),
+            "growth": growth, "published": Metric("snapshots/s", lower=False),
             "failed": Metric("failed", digits=0)}, "size", peers=("loble",))
 
 
@@ -345,7 +347,8 @@ def rows():
     yield from bulk_rows(1)
     yield from bulk_rows(1, shared=True)
     yield Workload("syscalls", "system calls per short session, 20 at a time", syscalls,
-        {"calls": Metric("calls")}, "syscalls", peers=PROXIES, rounds=FEW_ROUNDS)
+        {"calls": Metric("calls")}, "syscalls", rounds=FEW_ROUNDS,
+        peers=PROXIES + ("haproxy-edge", "loble-calls"))
     yield Workload("idle", "user memory of an idle session, 9,000 of them", idle,
         {"bytes": Metric("bytes/session", digits=0), "total": Metric("MiB in all")}, "idle",
         peers=PROXIES, rounds=FEW_ROUNDS, parameters={"sessions": 9000})
@@ -353,7 +356,7 @@ def rows():
         yield Workload(f"latency-{rate // 1000}k",
             f"open loop, {rate:,} requests/s on 64 sessions", latency,
             {**LATENCIES, **ADDED, "cpu": CPU_TIMES["cpu"]}, "latency",
-            peers=CORE + ("loble-sleep",) + peers.BUSY, parameters={"rate": rate})
+            peers=TALK + ("loble-sleep",) + peers.BUSY, parameters={"rate": rate})
     yield from size_rows()
     yield from trouble_rows()
     yield from request_rows(2)
