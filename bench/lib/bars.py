@@ -49,10 +49,11 @@ def rows():
     for rate in ("latency-10k", "latency-40k"):
         for key, name in (("added_p50", "p50"), ("added_p99", "p99")):
             yield Bar(f"{rate}: {name} over direct", rate, key, "best", 0.9)
-            yield Bar(f"{rate}: {name} over direct, busy_poll = 1000", rate, key, "best", 0.9,
-                ours="loble-busy")
-            yield Bar(f"{rate}: {name}, both polling busily", rate, key, "best, busy polling", 0.9,
-                ours="loble-busy")
+        # Not p99: without real-time priority it is that of the other programs of the machine.
+        yield Bar(f"{rate}: p50 over direct, busy_poll = 1000", rate, "added_p50", "best", 0.9,
+            ours="loble-busy")
+        yield Bar(f"{rate}: p50, both polling busily", rate, "added_p50", "best, busy polling",
+            0.9, ours="loble-busy")
     yield Bar("memory per idle session", "idle", "bytes", "best", 0.075)
     yield Bar("memory per idle session, bytes", "idle", "bytes", "", 256)
     yield Bar("system calls per short session", "syscalls", "calls", "", 14)
