@@ -3,7 +3,7 @@
 # system tests, sanitizers, fuzz targets.
 #
 #   --quick   one build, its unit tests and lints, and the short system tests: under 2 minutes
-#   --all     also the long system tests, all system tests in builds that batch each message and
+#   --all     also the long system tests, the others once more in builds that batch each message and
 #             none, longer fuzzing and the coverage gate
 #
 # A step that fails does not stop the others. The last line counts all tests, and the exit status is

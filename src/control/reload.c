@@ -370,7 +370,7 @@ static void apply(struct control *control, struct roster *roster, uint64_t now_n
 	take_configuration(control);
 	roster_take_over(roster, now_ns);
 	lookup_apply(control, &reload->lookup, now_ns);
-	roster_take_probes(roster, old, now_ns);
+	roster_take_begun(roster, old, now_ns);
 	roster_begin(roster, now_ns);
 	roster_free(old);
 	reload->stage = RELOAD_PUBLISHING;

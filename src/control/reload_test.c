@@ -224,9 +224,8 @@ static void send_signal(struct world *world, int number)
 
 static void tear_down(struct world *world)
 {
-	struct config *config;
+	struct config *config = control_take_config(world->control);
 
-	config = control_take_config(world->control);
 	control_free(world->control);
 	config_free(config);
 	snapshot_store_done(&world->store);
@@ -291,9 +290,7 @@ static uint32_t live_sockets(const struct world *world)
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; i < shm_listen_limit(&world->shm); i++) {
-		const struct listen_record *record = shm_listen_record(&world->shm, 0, i);
-
-		count += listen_record_is_live(record) ? 1 : 0;
+		count += listen_record_is_live(shm_listen_record(&world->shm, 0, i)) ? 1 : 0;
 	}
 	return count;
 }
@@ -452,29 +449,44 @@ static void another_timeout_is_a_reason_to_look_at_the_sessions(void **state)
 #define TWO_B B "[[pools.b.backends]]\nname = 'y'\naddress = 'unix:@loble-reload-PID-1'\n"
 #define HEARD "[pools.a]\n[[pools.a.backends]]\nname = 'x'\naddress = 'unix:@loble-reload-PID-1'\n"
 
+static void reload_now(struct world *world, const char *file)
+{
+	world->file = file;
+	reload_request(world->control, CAUSE_SIGNAL);
+	for (int i = 0; i < PATIENCE_MS && world->control->reload.stage != RELOAD_IDLE; i++) {
+		reload_step(world->control, clock_monotonic_ns());
+		nap();
+	}
+	assert_int_equal(world->control->reload.stage, RELOAD_IDLE);
+}
+
 /*
  * Without threads, for what depends on the order within a turn: pool a has just been replaced by
  * b, whose backends are 0 and 1, and is kept as backend 2. Returns until when.
  */
 static uint64_t replace_pool(struct world *world)
 {
-	struct control *control;
-
 	set_up(world, IN("a") HEARD);
-	control = world->control;
-	world->file = IN("b") TWO_B;
-	reload_request(control, CAUSE_SIGNAL);
-	for (int i = 0; i < PATIENCE_MS && control->reload.stage != RELOAD_IDLE; i++) {
-		reload_step(control, clock_monotonic_ns());
-		nap();
-	}
+	reload_now(world, IN("b") TWO_B);
 	for (uint32_t i = 0; i < TEST_WORKERS; i++) {
 		close_retired(world, i, false);
 	}
-	assert_int_equal(control->reload.stage, RELOAD_IDLE);
-	assert_int_equal(control->roster->registry.backend_count, 3);
-	assert_true(control->reload.kept.until_ns != UINT64_MAX);
-	return control->reload.kept.until_ns;
+	assert_int_equal(world->control->roster->registry.backend_count, 3);
+	assert_true(world->control->reload.kept.until_ns != UINT64_MAX);
+	return world->control->reload.kept.until_ns;
+}
+
+static void fail_probes(struct registry *registry, uint32_t backend, uint64_t now_ns)
+{
+	const struct observation failure = {.signal = SIGNAL_PROBE_FAILURE,
+		.cause = CAUSE_PROBE,
+		.reason = "refused",
+		.now_ns = now_ns,
+		.started_ns = now_ns};
+
+	for (uint32_t i = 0; i < 3; i++) {
+		registry_feed(registry, backend, &failure);
+	}
 }
 
 static void who_was_just_ejected_has_its_grace_period_first(void **state)
@@ -488,27 +500,35 @@ static void who_was_just_ejected_has_its_grace_period_first(void **state)
 	until_ns = replace_pool(&world);
 	control = world.control;
 	registry = &control->roster->registry;
-	for (uint32_t i = 0; i < 3; i++) {
-		const struct observation failure = {
-			.signal = SIGNAL_PROBE_FAILURE,
-			.cause = CAUSE_PROBE,
-			.reason = "refused",
-			.now_ns = until_ns,
-			.started_ns = until_ns,
-		};
-
-		registry_feed(registry, 0, &failure);
-	}
+	fail_probes(registry, 0, until_ns);
 	assert_int_equal(registry->ungraced_count, 1);
 	reload_step(control, until_ns);
 	assert_int_equal(registry->backend_count, 3);
 	control_publish(control, until_ns);
 	assert_int_equal(registry->ungraced_count, 0);
 	until_ns = reload_next_ns(control, until_ns);
-	assert_true(until_ns != UINT64_MAX);
 	reload_step(control, until_ns);
 	assert_int_equal(registry->backend_count, 2);
 	assert_int_equal(reload_next_ns(control, until_ns), UINT64_MAX);
+	tear_down(&world);
+}
+
+#define CLOSING "[pools.a]\non_unhealthy = 'close'\n[[pools.a.backends]]\naddress = '[::1]:1'\n"
+
+/* A backend fails in the very turn in which a reload is applied. */
+static void who_has_just_failed_is_cut_in_spite_of_a_reload(void **state)
+{
+	struct world world;
+	struct command command = {.kind = COMMAND_KIND_COUNT};
+
+	(void)state;
+	set_up(&world, IN("a") CLOSING);
+	fail_probes(&world.control->roster->registry, 0, clock_monotonic_ns());
+	reload_now(&world, IN("a") CLOSING "weight = 2\n");
+	assert_int_equal(world.control->roster->registry.generation, 2);
+	while (command.kind != COMMAND_CUT_SLOT) {
+		assert_true(command_pop(&world.shm.commands[0], &command));
+	}
 	tear_down(&world);
 }
 
@@ -571,6 +591,7 @@ int main(void)
 		cmocka_unit_test(signals_that_come_together_are_all_heard),
 		cmocka_unit_test(another_timeout_is_a_reason_to_look_at_the_sessions),
 		cmocka_unit_test(who_was_just_ejected_has_its_grace_period_first),
+		cmocka_unit_test(who_has_just_failed_is_cut_in_spite_of_a_reload),
 		cmocka_unit_test(what_is_dropped_leaves_its_places_to_the_probes_of_others),
 		cmocka_unit_test(an_answer_is_heard_while_the_sockets_are_waited_for),
 	};

@@ -203,11 +203,14 @@ void roster_take_over(struct roster *roster, uint64_t now_ns)
 	registry_take_over(&roster->registry, now_ns);
 }
 
-void roster_take_probes(struct roster *roster, struct roster *old, uint64_t now_ns)
+void roster_take_begun(struct roster *roster, struct roster *old, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < roster->registry.backend_count; i++) {
 		const uint32_t before = old->registry.by_slot[roster->registry.backends[i].slot];
 
+		if (before != REGISTRY_NONE && old->cut[before]) {
+			want_cut(roster, i);
+		}
 		if (before != REGISTRY_NONE && roster->registry.health[i].resolved &&
 			old->registry.health[before].resolved &&
 			sockaddr_equal(&roster->registry.places[i].address,

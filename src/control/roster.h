@@ -65,10 +65,10 @@ void roster_free(struct roster *roster);
 void roster_take_over(struct roster *roster, uint64_t now_ns);
 
 /*
- * Goes on with the probes of the roster that it replaces, where a backend is still in the same
- * place. Before roster_begin().
+ * Goes on with what the roster that it replaces had begun: with the cuts, and with the probes where
+ * a backend is still in the same place. Before roster_begin().
  */
-void roster_take_probes(struct roster *roster, struct roster *old, uint64_t now_ns);
+void roster_take_begun(struct roster *roster, struct roster *old, uint64_t now_ns);
 
 /* Once names have been looked up: says how pools stand, and probes whatever is not healthy. */
 void roster_begin(struct roster *roster, uint64_t now_ns);

@@ -51,6 +51,12 @@ void transfer_send_at_once(struct transfer *transfer, size_t length)
 	}
 }
 
+/* Between UNIX sockets, where small messages go through a pipe as well, the mode says nothing. */
+static bool is_bulk(const struct transfer *transfer)
+{
+	return transfer->direction->mode == PUMP_SPLICE && !transfer_is_local(transfer);
+}
+
 static uint8_t speaker_of(enum side from)
 {
 	return (uint8_t)(1U << from);
@@ -72,7 +78,7 @@ void transfer_moved(struct transfer *transfer, size_t bytes)
 		counter_add(&slot->received_bytes, bytes);
 		counter_add(&listener->sent_bytes, bytes);
 	}
-	if (bytes >= LARGE_BYTES || transfer->direction->mode == PUMP_SPLICE ||
+	if (bytes >= LARGE_BYTES || is_bulk(transfer) ||
 		transfer->session->speaker == speaker_of(transfer->from)) {
 		busy_poll_streamed(&worker->busy_poll);
 	} else if (transfer->from == SIDE_CLIENT) {
@@ -224,7 +230,7 @@ enum pump_result pump_run(struct worker *worker, uint32_t index, enum side from)
 		return pump_discard(worker, index, from);
 	}
 	/* Also when nothing can move: what a blocked stream is told of is as little worth. */
-	if (transfer.direction->mode == PUMP_SPLICE) {
+	if (is_bulk(&transfer)) {
 		busy_poll_streamed(&worker->busy_poll);
 	}
 	for (int i = 0; i < STEPS_PER_TURN; i++) {

@@ -2,10 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -409,13 +413,24 @@ void rig_reset(int fd)
 void rig_wait_counter(const counter_t *counter, uint64_t value)
 {
 	for (int i = 0; i < RIG_WAIT_MS; i++) {
-		if (counter_get(counter) == value) {
+		if (counter_get(counter) >= value) {
 			return;
 		}
 		nap();
 	}
-	fail_msg("the counter is %llu, not %llu", (unsigned long long)counter_get(counter),
+	fail_msg("the counter is %llu, less than %llu", (unsigned long long)counter_get(counter),
 		(unsigned long long)value);
+}
+
+void rig_wait_closed(const struct rig *rig)
+{
+	for (int i = 0; i < RIG_WAIT_MS; i++) {
+		if (atomic_load(&rig->shm.worker_states[0].listeners_open) == 0) {
+			return;
+		}
+		nap();
+	}
+	fail_msg("a listener is still open");
 }
 
 struct access_record rig_wait_access(const struct rig *rig)
@@ -462,4 +477,41 @@ void rig_expect_text(int from, int to, const char *text)
 	rig_write(from, text, length);
 	rig_read(to, got, length);
 	assert_memory_equal(got, text, length);
+}
+
+#define LOCAL_PORTS "/proc/sys/net/ipv4/ip_local_port_range"
+
+void rig_old_network(int network)
+{
+	assert_int_equal(setns(network, CLONE_NEWNET), 0);
+	(void)close(network);
+}
+
+int rig_new_network(void)
+{
+	const int before = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+	int fd;
+
+	if (before < 0 || unshare(CLONE_NEWNET) < 0) {
+		(void)close(before);
+		return -1;
+	}
+	if (access(LOCAL_PORTS, W_OK) < 0) { /* a container may keep /proc/sys to itself */
+		rig_old_network(before);
+		return -1;
+	}
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &lo), 0);
+	(void)close(fd);
+	return before;
+}
+
+void rig_local_ports(unsigned first, unsigned last)
+{
+	const int fd = open(LOCAL_PORTS, O_WRONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_true(dprintf(fd, "%u %u", first, last) > 0);
+	(void)close(fd);
 }

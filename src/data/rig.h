@@ -106,8 +106,21 @@ void rig_expect_reset(int fd);
 /* Closes with a reset. */
 void rig_reset(int fd);
 
-/* Waits until *counter has the value. */
+/* Waits until *counter is at least that. */
 void rig_wait_counter(const counter_t *counter, uint64_t value);
+
+/* Waits until the worker listens no more. */
+void rig_wait_closed(const struct rig *rig);
 
 /* Waits for the record of an ended session. */
 struct access_record rig_wait_access(const struct rig *rig);
+
+/*
+ * Moves this thread and those that it starts to a new network with a loopback. Returns what
+ * rig_old_network() takes to go back, or -1 where that is not permitted.
+ */
+int rig_new_network(void);
+void rig_old_network(int network);
+
+/* Connects in the present network choose their own ports from these. */
+void rig_local_ports(unsigned first, unsigned last);

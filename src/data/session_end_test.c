@@ -261,12 +261,14 @@ static void an_early_reset_is_passed_on_and_counts_against_the_backend(void **st
 static void a_reset_waits_for_a_client_that_reads_nothing_without_hurry(void **state)
 {
 	static char bytes[300 * 1024]; /* more than its window, less than our queue */
+	const int window = 16 * 1024;
 	const counter_t *heartbeat;
 	uint64_t turns;
 	struct line line;
 
 	(void)state;
 	line_open(&line, &plain);
+	(void)setsockopt(line.client, SOL_SOCKET, SO_RCVBUF, &window, sizeof window);
 	heartbeat = &line.rig.shm.worker_states[0].heartbeat;
 	rig_write(line.backend, bytes, sizeof bytes);
 	(void)usleep(300000);

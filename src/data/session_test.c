@@ -1,10 +1,6 @@
-#include <fcntl.h>
-#include <net/if.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -355,9 +351,12 @@ static void those_that_wait_for_a_place_share_their_picks(void **state)
 		clients[i] = rig_connect(&line.rig);
 	}
 	rig_wait_counter(&shm_listener_counters(&line.rig.shm, 0, 0)->connections, WAITERS + 1);
-	draws = atomic_load(&line.rig.shm.pools[0].turn);
 	turns = counter_get(heartbeat);
+	draws = atomic_load(&line.rig.shm.pools[0].turn);
 	(void)usleep(300000);
+	for (int i = 0; i < RIG_WAIT_MS && atomic_load(&line.rig.shm.pools[0].turn) == draws; i++) {
+		(void)usleep(1000);
+	}
 	draws = atomic_load(&line.rig.shm.pools[0].turn) - draws;
 	turns = counter_get(heartbeat) - turns;
 	assert_in_range(draws, 1, (turns + 2) * DRAWS);
@@ -480,9 +479,7 @@ static void what_is_queued_is_served_at_the_stop(void **state)
 		rig_read(clients[i], &byte, 1);
 		(void)close(clients[i]);
 	}
-	while (atomic_load(&rig.shm.worker_states[0].listeners_open) > 0) {
-		(void)usleep(1000);
-	}
+	rig_wait_closed(&rig);
 	rig_stop(&rig);
 }
 
@@ -500,44 +497,15 @@ static void a_local_listener_that_is_emptied_lets_the_worker_sleep(void **state)
 	heartbeat = &line.rig.shm.worker_states[0].heartbeat;
 	turns = counter_get(heartbeat);
 	rig_command(&line.rig, COMMAND_STOP_ACCEPTING, 0);
-	while (atomic_load(&line.rig.shm.worker_states[0].listeners_open) > 0) {
-		(void)usleep(1000);
-	}
+	rig_wait_closed(&line.rig);
 	assert_true(counter_get(heartbeat) - turns < 50);
 	line_close(&line);
-}
-
-/* Returns the descriptor of the namespace before, or -1 where none can be made. */
-static int enter_new_network(void)
-{
-	const int before = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-	int fd;
-
-	if (before < 0 || unshare(CLONE_NEWNET) < 0) {
-		(void)close(before);
-		return -1;
-	}
-	fd = socket(AF_INET, SOCK_DGRAM, 0);
-	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &lo), 0);
-	(void)close(fd);
-	return before;
-}
-
-/* Connects choose their own ports from these. */
-static void set_local_ports(unsigned first, unsigned last)
-{
-	const int fd = open("/proc/sys/net/ipv4/ip_local_port_range", O_WRONLY | O_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_true(dprintf(fd, "%u %u", first, last) > 0);
-	(void)close(fd);
 }
 
 /* The kernel may choose the port of a backend that is down, and connect our socket with itself. */
 static void a_socket_that_meets_itself_is_no_backend(void **state)
 {
-	const int network = enter_new_network();
+	const int network = rig_new_network();
 	const struct slot_counters *slot;
 	struct rig rig;
 	unsigned port;
@@ -556,10 +524,10 @@ static void a_socket_that_meets_itself_is_no_backend(void **state)
 	rig_backend_down(&rig, 0);
 	client = rig_connect(&rig);
 	rig_wait_counter(&slot->failures[FAILURE_REFUSED], 1);
-	set_local_ports(port, port);
+	rig_local_ports(port, port);
 	rig_wait_counter(&slot->failures[FAILURE_REFUSED], 2);
 	assert_int_equal(counter_get(&slot->established), 0);
-	set_local_ports(32768, 60999);
+	rig_local_ports(32768, 60999);
 	rig_backend_up(&rig, 0);
 	backend = rig_accept(&rig, 0);
 	rig_expect_text(client, backend, "question");
@@ -567,8 +535,7 @@ static void a_socket_that_meets_itself_is_no_backend(void **state)
 	(void)close(client);
 	(void)close(backend);
 	rig_stop(&rig);
-	assert_int_equal(setns(network, CLONE_NEWNET), 0);
-	(void)close(network);
+	rig_old_network(network);
 }
 
 int main(void)

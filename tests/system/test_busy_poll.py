@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import proc, toml
+from harness import paths, proc, toml
 from harness.net import END, Background, payload
 from harness.wait import SLOWNESS, until
 
@@ -42,8 +42,9 @@ def test_without_it_a_worker_sleeps_between_messages(bench):
 
 @pytest.mark.asan
 @pytest.mark.tsan
-def test_a_worker_looks_for_more_and_sleeps_when_nothing_comes(bench):
-    line = bench.line(server={"busy_poll": 10000})
+@pytest.mark.parametrize("way", [paths.TCP, paths.UNIX_BACKEND, paths.UNIX_LISTENER], ids=str)
+def test_a_worker_looks_for_more_and_sleeps_when_nothing_comes(bench, way):
+    line = bench.line(way, server={"busy_poll": 10000})
     client, backend = line.open()
     # A machine that others use may take longer than that for some of the messages.
     until(lambda: sleeps_of_trips(line, client, backend) < TRIPS / 4, "few sleeps")
