@@ -191,7 +191,9 @@ def keep(results, folder):
 def main():
     options = parse_arguments()
     if options.show:
-        print(keep(json.loads(options.show.read_text(encoding="utf-8")), options.output))
+        results = json.loads(options.show.read_text(encoding="utf-8"))
+        results["bars"] = bars.judge(results)
+        print(keep(results, options.output))
         return 0
     namespace.become_root(sys.argv)
     words = split(options.workloads) if options.workloads else (QUICK if options.quick else ["all"])

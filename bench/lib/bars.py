@@ -4,15 +4,17 @@ import dataclasses
 from . import peers, stats, workloads
 
 # Whom a ratio is against: the best of a run of ..., by the median of the metric.
-RIVALS = [peer.name for peer in peers.PEERS.values() if peer.product in peers.RIVALS]
+RIVALS = [peer.name for peer in peers.PEERS.values()
+    if peer.product in peers.RIVALS and peer.name not in peers.UNSAFE]
+SLEEPING = [name for name in RIVALS if name not in peers.BUSY]
 AGAINST = {
-    "best": [name for name in RIVALS if name not in peers.BUSY],
-    "best of each round": [name for name in RIVALS if name not in peers.BUSY],
+    "best": SLEEPING,
+    "best of each round": SLEEPING,
     "best, busy polling": RIVALS,
     "haproxy": ["haproxy"],
-    "haproxy-best": [name for name in RIVALS
-        if peers.PEERS[name].product == "haproxy" and name not in peers.BUSY],
-    "nginx-best": [name for name in RIVALS if peers.PEERS[name].product == "nginx"],
+    "haproxy-best": [name for name in SLEEPING if peers.PEERS[name].product == "haproxy"],
+    "haproxy-edge": ["haproxy-edge"],
+    "nginx-best": [name for name in SLEEPING if peers.PEERS[name].product == "nginx"],
     "pen": ["pen"],
     "alone": ["loble-alone"],
     "bare": ["loble-bare"],
@@ -110,7 +112,7 @@ def judge(results):
         found = ratio(results, bar.workload, bar.metric, bar.against, bar.ours)
         failed = results["failed"].get(bar.workload, {}).get(bar.ours)
         verdict = "not met" if failed else stats.verdict(found, bar.limit, bar.lower)
-        left_out = rivals - set(columns)
+        left_out = rivals & set(workloads.WORKLOADS[bar.workload].peers) - set(columns)
         title = bar.title + " (peers left out)" * bool(left_out)
         judged.append({"title": title, "limit": bar.limit, "aim": bar.aim,
             "lower": bar.lower, "against": bar.against, "result": found, "verdict": verdict,

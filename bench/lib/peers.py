@@ -140,8 +140,8 @@ def pen(setup, _directory, binary):
 
 
 SPLICE = ["    option splice-request", "    option splice-response"]
-EDGE = ["    expose-experimental-directives", "    tune.fd.edge-triggered on"]
 SMART = ["    option tcp-smart-accept", "    option tcp-smart-connect"]
+EDGE = ["    expose-experimental-directives", "    tune.fd.edge-triggered on"]
 
 PEERS = {peer.name: peer for peer in (
     Peer("loble", "loble", functools.partial(loble, "true")),
@@ -165,6 +165,7 @@ PEERS = {peer.name: peer for peer in (
         functools.partial(haproxy, ["    tune.bufsize 65536"], []), "haproxy"),
     Peer("haproxy-splice", "haproxy",
         functools.partial(haproxy, ["    tune.pipesize 1048576"], SPLICE), "haproxy"),
+    Peer("haproxy-smart", "haproxy", functools.partial(haproxy, [], SMART), "haproxy"),
     Peer("haproxy-edge", "haproxy", functools.partial(haproxy, EDGE, SMART), "haproxy"),
     Peer("nginx", "nginx", functools.partial(nginx, "16k"), "nginx"),
     Peer("nginx-64k", "nginx", functools.partial(nginx, "64k"), "nginx"),
@@ -174,6 +175,9 @@ PEERS = {peer.name: peer for peer in (
 
 # Whom ratios are against. The others are shown.
 RIVALS = ("haproxy", "nginx")
+
+# Not for production: its manual says that connections may freeze.
+UNSAFE = ("haproxy-edge",)
 
 # Those that use CPU while they have nothing to do.
 BUSY = ("loble-busy", "haproxy-busy")

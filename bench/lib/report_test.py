@@ -56,6 +56,17 @@ class Bars(unittest.TestCase):
         found["figures"]["churn"] = {name: [{"cpu": 10}] for name in peers.PEERS}
         self.assertNotIn("left out", str(bars.judge(found)))
 
+    def test_who_was_never_meant_to_run_is_not_left_out(self):
+        found = results()
+        row = workloads.WORKLOADS["download-1"]
+        found["figures"] = {"download-1": {name: [{"cpu": 10, "rate": 1}] for name in row.peers}}
+        self.assertNotIn("left out", str(bars.judge(found)))
+
+    def test_what_may_freeze_connections_is_no_rival(self):
+        bar = self.churn_bar(**{"loble": [8, 8, 8], "haproxy": [10, 10, 10],
+            "haproxy-edge": [1, 1, 1]})
+        self.assertEqual(0.8, bar["result"]["median"])
+
     def test_what_was_not_run_is_not_judged(self):
         self.assertEqual({"churn"},
             {bar["workload"] for bar in results(loble=[1], haproxy=[1])["bars"]})

@@ -83,7 +83,7 @@ def of_workload(results, name):
     for peer in columns:
         rows.append([peer, *(spread(stats.summary(bars.column(columns, peer, key)), metric.digits)
             for key, metric in metrics.items())])
-    for against in ("best", "best of each round", "haproxy", "haproxy-best", "nginx-best", "pen",
+    for against in ("best", "best of each round", "haproxy", "haproxy-best", "haproxy-edge", "nginx-best", "pen",
             "alone", "bare"):
         row = [shown(bars.ratio(results, name, key, against), 2) for key in metrics]
         if any(cell != "-" for cell in row):

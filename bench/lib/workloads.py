@@ -13,8 +13,8 @@ from . import peers, process
 GB = 1_000_000_000
 MIB = 1024 * 1024
 CORE = ("loble", "haproxy", "haproxy-64k", "haproxy-splice", "nginx", "nginx-64k", "pen", "direct")
-# Also a variant whose options are about small messages.
-TALK = CORE + ("haproxy-edge",)
+# Also variants whose options are about short sessions and small messages.
+TALK = CORE + ("haproxy-smart", "haproxy-edge")
 PROXIES = CORE[:-1]
 ALL_ROUNDS = 1000
 FEW_ROUNDS = 9  # of fewer, only the whole range is an interval of 95 %
@@ -348,7 +348,7 @@ def rows():
     yield from bulk_rows(1, shared=True)
     yield Workload("syscalls", "system calls per short session, 20 at a time", syscalls,
         {"calls": Metric("calls")}, "syscalls", rounds=FEW_ROUNDS,
-        peers=PROXIES + ("haproxy-edge", "loble-calls"))
+        peers=PROXIES + ("haproxy-smart", "haproxy-edge", "loble-calls"))
     yield Workload("idle", "user memory of an idle session, 9,000 of them", idle,
         {"bytes": Metric("bytes/session", digits=0), "total": Metric("MiB in all")}, "idle",
         peers=PROXIES, rounds=FEW_ROUNDS, parameters={"sessions": 9000})

@@ -14,24 +14,6 @@ enum {
 	SMALLEST_SEGMENT = 536,      /* that any peer of today asks for */
 };
 
-struct transfer transfer_of(struct worker *worker, uint32_t index, enum side from)
-{
-	return (struct transfer){
-		.worker = worker,
-		.index = index,
-		.from = from,
-		.to = other_side(from),
-		.session = &worker->sessions[index],
-		.record = &worker->records[index],
-		.direction = &worker->sessions[index].direction[from],
-	};
-}
-
-bool transfer_is_local(const struct transfer *transfer)
-{
-	return (transfer->record->flags & (RECORD_LOCAL_CLIENT | RECORD_LOCAL_BACKEND)) != 0;
-}
-
 /*
  * A small segment is delayed only while another one is not acknowledged. So the first one of a
  * connection never is, and most short sessions need no more than that.
@@ -239,7 +221,7 @@ enum pump_result pump_run(struct worker *worker, uint32_t index, enum side from)
 		}
 		if (pump_step(&transfer) == STEP_STOP) {
 			/* An empty pipe of a source that is dry serves somebody else meanwhile. */
-			if (transfer.direction->held == 0) {
+			if (transfer.direction->held == 0 && transfer_has_place(&transfer)) {
 				pump_drop(worker, index, from);
 			}
 			return PUMP_WAITS;

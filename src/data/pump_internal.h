@@ -9,9 +9,9 @@
 #include <sys/types.h>
 
 #include "data/session.h"
+#include "data/worker.h"
 
 struct journal;
-struct worker;
 
 /* One direction being pumped: what the functions would otherwise look up again and again. */
 struct transfer {
@@ -24,7 +24,18 @@ struct transfer {
 	struct direction *direction;
 };
 
-struct transfer transfer_of(struct worker *worker, uint32_t index, enum side from);
+static inline struct transfer transfer_of(struct worker *worker, uint32_t index, enum side from)
+{
+	return (struct transfer){
+		.worker = worker,
+		.index = index,
+		.from = from,
+		.to = other_side(from),
+		.session = &worker->sessions[index],
+		.record = &worker->records[index],
+		.direction = &worker->sessions[index].direction[from],
+	};
+}
 
 enum {
 	LARGE_BYTES = 16 * 1024, /* one read of so many is a sign of bulk, one of less of talk */
@@ -66,7 +77,17 @@ void pump_copy_hold(struct transfer *transfer, const uint8_t *bytes, size_t leng
 void pump_copy_was_short(struct transfer *transfer);
 
 /* Whether one of the two sockets is a UNIX socket. */
-bool transfer_is_local(const struct transfer *transfer);
+static inline bool transfer_is_local(const struct transfer *transfer)
+{
+	return (transfer->record->flags & (RECORD_LOCAL_CLIENT | RECORD_LOCAL_BACKEND)) != 0;
+}
+
+/* Whether it has a chunk or a pipe, empty or not. */
+static inline bool transfer_has_place(const struct transfer *transfer)
+{
+	return transfer->record->chunk[transfer->from] != RECORD_NONE ||
+		transfer->record->pipe[transfer->from] != PIPE_NONE;
+}
 
 /*
  * To be called before `length` bytes are sent to a backend: the second time, or when they may be
