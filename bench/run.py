@@ -63,24 +63,26 @@ class Rig:
 def parse_arguments():
     parser = argparse.ArgumentParser(description="Measures Loble beside other proxies.")
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build-bench"),
-        help="the build directory")
+        help="the build directory: build-bench")
     parser.add_argument("--bare", type=pathlib.Path, default=pathlib.Path("build-bare"),
         help="the build directory of the peer loble-bare")
     parser.add_argument("--show", type=pathlib.Path, metavar="RESULTS.JSON",
-        help="measure nothing: table and report of an earlier run")
+        help="measure nothing: table and report of an earlier run, beside the file")
     parser.add_argument("--loble", type=pathlib.Path, help="another binary of Loble")
-    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--rounds", type=int, help="18, or 3 with --quick")
     parser.add_argument("--workloads", help="names or groups, with commas between")
     parser.add_argument("--peers", help="names, with commas between")
     parser.add_argument("--quick", action="store_true", help="under 3 minutes, and rough")
-    parser.add_argument("--duration-ms", type=int, help="of each measurement by time")
-    parser.add_argument("--bulk-mib", type=int, help="that each bulk measurement moves")
-    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
-    parser.add_argument("--output", type=pathlib.Path, help="a folder; else results/ of the build")
+    parser.add_argument("--duration-ms", type=int, help="of each measurement by time: 400")
+    parser.add_argument("--bulk-mib", type=int, help="that each bulk measurement moves: 512")
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000,
+        help="of all that is random; another one each time")
+    parser.add_argument("--output", type=pathlib.Path, help="a folder; else results/ of the build, or that of the file that is shown")
     options = parser.parse_args()
     options.build = options.build.resolve()
     options.bare = options.bare.resolve()
-    options.output = options.output or options.build / "results"
+    options.output = options.output or (
+        options.show.parent if options.show else options.build / "results")
     options.rounds = options.rounds or (3 if options.quick else 18)
     options.duration_ms = options.duration_ms or 400
     options.bulk_mib = options.bulk_mib or 512
@@ -188,13 +190,28 @@ def keep(results, folder):
     return text
 
 
+def show(path, folder):
+    """Makes table and report of earlier results again."""
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        results["bars"] = bars.judge(results)
+        text = keep(results, folder)
+    except OSError as error:
+        sys.exit(f"bench: {error.filename}: {error.strerror}")
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        sys.exit(f"bench: {path} holds no results: {type(error).__name__}: {error}")
+    print(text)
+    print(f"kept in {folder}/: report.html, results.json, results.txt")
+
+
 def main():
     options = parse_arguments()
     if options.show:
-        results = json.loads(options.show.read_text(encoding="utf-8"))
-        results["bars"] = bars.judge(results)
-        print(keep(results, options.output))
+        show(options.show, options.output)
         return 0
+    for program in (options.loble or options.build / "src/main/loble", options.build / "bench/load"):
+        if not program.exists():
+            sys.exit(f"bench: there is no {program}: 'make bench' builds it")
     namespace.become_root(sys.argv)
     words = split(options.workloads) if options.workloads else (QUICK if options.quick else ["all"])
     rig = Rig(options)

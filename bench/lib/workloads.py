@@ -393,7 +393,7 @@ def chosen(words):
         matches = [row for row in WORKLOADS.values() if word == row.name or word == "all" or
             (word == row.group and row.workers == 1) or (word == "two" and row.workers == 2)]
         if not matches:
-            groups = sorted({row.group for row in WORKLOADS.values()})
+            groups = sorted({row.group for row in WORKLOADS.values()} - set(WORKLOADS))
             raise SystemExit(f"bench: no workload '{word}'; there are: all, two, "
                 f"{', '.join(groups)}, {', '.join(WORKLOADS)}")
         found.update((row.name, row) for row in matches)
