@@ -412,14 +412,16 @@ void rig_reset(int fd)
 
 void rig_wait_counter(const counter_t *counter, uint64_t value)
 {
-	for (int i = 0; i < RIG_WAIT_MS; i++) {
-		if (counter_get(counter) >= value) {
-			return;
-		}
+	rig_wait_at_least(counter, value);
+	assert_int_equal(counter_get(counter), value);
+}
+
+void rig_wait_at_least(const counter_t *counter, uint64_t value)
+{
+	for (int i = 0; i < RIG_WAIT_MS && counter_get(counter) < value; i++) {
 		nap();
 	}
-	fail_msg("the counter is %llu, less than %llu", (unsigned long long)counter_get(counter),
-		(unsigned long long)value);
+	assert_true(counter_get(counter) >= value);
 }
 
 void rig_wait_closed(const struct rig *rig)

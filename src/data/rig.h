@@ -106,8 +106,11 @@ void rig_expect_reset(int fd);
 /* Closes with a reset. */
 void rig_reset(int fd);
 
-/* Waits until *counter is at least that. */
+/* Waits until *counter has the value; it must not go past it. */
 void rig_wait_counter(const counter_t *counter, uint64_t value);
+
+/* Waits until *counter has the value or more: where it goes on by itself. */
+void rig_wait_at_least(const counter_t *counter, uint64_t value);
 
 /* Waits until the worker listens no more. */
 void rig_wait_closed(const struct rig *rig);
