@@ -11,6 +11,7 @@
 enum { ACCEPTS_PER_TURN = 64 };
 
 static const uint64_t FULL_PAUSE_NS = 10 * 1000000ULL;  /* at max_sessions: look again */
+static const uint64_t FULL_STEP_NS = 1 * 1000000ULL;    /* longer for each next worker */
 static const uint64_t ERROR_PAUSE_NS = 50 * 1000000ULL; /* the system has no room */
 static const uint64_t EMPTY_QUEUE_NS = 50 * 1000000ULL; /* at the stop: empty for so long */
 static const uint64_t STOP_POLL_NS = 10 * 1000000ULL;
@@ -99,12 +100,37 @@ static bool is_full(const struct worker *worker)
 		!worker_has_session(worker);
 }
 
+/* With release: who sees 0 sees the sessions that have been let in. */
+static void set_accepting(struct worker *worker, uint32_t accepting)
+{
+	atomic_store_explicit(&state_of(worker)->accepting, accepting, memory_order_release);
+}
+
+/*
+ * Takes a place for the next client, until set_accepting(0). Workers that do so at once see each
+ * other's places: the fence orders the stores before the loads, so max_sessions is never exceeded.
+ */
+static bool take_place(struct worker *worker)
+{
+	const struct worker_setup *setup = &worker->setup;
+
+	set_accepting(worker, 1);
+	atomic_thread_fence(memory_order_seq_cst);
+	return shm_places_taken(setup->shm) <= setup->max_sessions && worker_has_session(worker);
+}
+
+/* Workers that took the last place from each other do not come again at the same time. */
+static uint64_t full_pause_ns(const struct worker *worker)
+{
+	return FULL_PAUSE_NS + worker->setup.index * FULL_STEP_NS;
+}
+
 static void resume_accepting(struct worker *worker)
 {
 	const uint32_t limit = shm_listen_limit(worker->setup.shm);
 
 	if (is_full(worker)) {
-		worker->resume_accept_ns = worker->now_ns + FULL_PAUSE_NS;
+		worker->resume_accept_ns = worker->now_ns + full_pause_ns(worker);
 		return;
 	}
 	worker->accept_paused = false;
@@ -235,8 +261,8 @@ static uint32_t accept_some(struct worker *worker, uint32_t number)
 		struct sockaddr_any address = {.length = sizeof address.local};
 		int fd;
 
-		if (is_full(worker)) {
-			pause_accepting(worker, FULL_PAUSE_NS);
+		if (!take_place(worker)) {
+			pause_accepting(worker, full_pause_ns(worker));
 			break;
 		}
 		fd = accept4(record->fd, &address.generic, &address.length, SOCK_NONBLOCK);
@@ -248,6 +274,7 @@ static uint32_t accept_some(struct worker *worker, uint32_t number)
 			break;
 		}
 	}
+	set_accepting(worker, 0);
 	return count;
 }
 
@@ -295,6 +322,7 @@ int acceptor_start(struct worker *worker)
 {
 	const uint32_t limit = shm_listen_limit(worker->setup.shm);
 
+	set_accepting(worker, 0); /* a predecessor may have died there */
 	for (uint32_t i = 0; i < limit; i++) {
 		if (listen_record_state(&worker->listen[i]) == LISTEN_REFUSING) {
 			worker->refusing_count++;

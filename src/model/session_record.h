@@ -22,7 +22,7 @@
 #include "model/alternate.h"
 
 /* Of all records in shared memory: docs/survival.md says when it is counted up. */
-enum { RECORD_VERSION = ONLY_STANDARD(3) ONLY_ALTERNATE(1003) };
+enum { RECORD_VERSION = ONLY_STANDARD(4) ONLY_ALTERNATE(1004) };
 
 enum record_state {
 	RECORD_FREE = 0,

@@ -283,6 +283,18 @@ uint64_t shm_sessions(const struct shm *shm)
 	return sessions;
 }
 
+uint64_t shm_places_taken(const struct shm *shm)
+{
+	uint64_t accepting = 0;
+
+	/* Before the sessions: the place of one that stops accepting meanwhile is among those. */
+	for (uint32_t worker = 0; worker < shm->workers; worker++) {
+		accepting += atomic_load_explicit(
+			&shm->worker_states[worker].accepting, memory_order_acquire);
+	}
+	return accepting + shm_sessions(shm);
+}
+
 static bool is_free_number(const struct shm *shm, uint32_t number)
 {
 	for (uint32_t worker = 0; worker < shm->workers; worker++) {

@@ -122,6 +122,8 @@ struct worker_state {
 	_Atomic uint32_t pipes_used;
 	_Atomic int32_t epoll_fd; /* 0: none */
 	_Atomic int32_t wake_fd;  /* 0: none */
+	/* 1: letting clients in, so with a place more than `sessions` says. */
+	_Atomic uint32_t accepting;
 	counter_t continued[CONTINUED_COUNT];
 	counter_t lost[LOST_REASON_COUNT];
 };
@@ -252,6 +254,9 @@ uint64_t shm_listener_sessions(const struct shm *shm, uint32_t listener);
 
 /* Sessions now: the sum over all workers. */
 uint64_t shm_sessions(const struct shm *shm);
+
+/* Sessions now and those for which a worker that is letting clients in has taken the place. */
+uint64_t shm_places_taken(const struct shm *shm);
 
 /*
  * The lowest number from `first` on whose record is free in all workers, or -1. Control (or main)

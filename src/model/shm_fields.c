@@ -134,6 +134,7 @@ const struct layout_field shm_fields[] = {
 	{ONE(PART_WORKERS, 11, SIGNED, struct worker_state, wake_fd)},
 	{MANY(PART_WORKERS, 12, UNSIGNED, struct worker_state, continued, continued[0])},
 	{MANY(PART_WORKERS, 13, UNSIGNED, struct worker_state, lost, lost[0])},
+	{ONE(PART_WORKERS, 14, UNSIGNED, struct worker_state, accepting)},
 #if RECORD_LAYOUT_ALTERNATE
 	{ONE(PART_WORKERS, FIELD_MARK, UNSIGNED, struct worker_state, mark), .initial = 79},
 #endif

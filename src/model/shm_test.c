@@ -136,11 +136,13 @@ static void sums_go_over_all_workers(void **state)
 		counter_add(&shm_listener_counters(shm, worker, 2)->claimed, 7);
 		counter_add(&shm_listener_counters(shm, worker, 2)->released, worker);
 		counter_set(&shm->worker_states[worker].sessions, 100 * worker);
+		atomic_store(&shm->worker_states[worker].accepting, worker == 0 ? 0 : 1);
 	}
 	assert_int_equal(shm_slot_sessions(shm, 9), 33 - 12);
 	assert_int_equal(shm_slot_sessions(shm, 8), 0);
 	assert_int_equal(shm_listener_claims(shm, 2), 21 - 3);
 	assert_int_equal(shm_sessions(shm), 300);
+	assert_int_equal(shm_places_taken(shm), 302);
 }
 
 static void too_large_a_wish_is_refused_and_leaves_nothing(void **state)

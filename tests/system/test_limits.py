@@ -2,6 +2,7 @@
 
 import resource
 import signal
+import threading
 import time
 
 import pytest
@@ -81,24 +82,61 @@ def test_a_lack_of_descriptors_is_counted_and_not_held_against_the_backend(bench
     client.close()
 
 
+class Census:
+    """A service that knows how many it serves at once: before it has begun and after it has ended
+    Loble holds the session, so Loble never holds fewer."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.now = self.most = 0
+
+    def __call__(self, peer):
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.001)  # the work
+        with self.lock:
+            self.now -= 1
+        peer.send(b"done")
+
+
+@pytest.mark.asan
+@pytest.mark.parametrize("workers", [1, 2, 6])
+def test_workers_together_hold_no_more_than_max_sessions(bench, workers):
+    census = Census()
+    loble = bench.loble(
+        bench.service(census), server={"max_sessions": 2, "workers": workers})
+
+    def client():
+        for _ in range(20):
+            with loble.connect() as one:
+                assert one.rest() == (b"done", END)
+
+    for one in [Background(client) for _ in range(12)]:
+        one.result()
+    assert 1 <= census.most <= 2
+
+
 @pytest.mark.asan
 @two_numbers_of_workers
 def test_at_max_sessions_the_backlog_waits_until_one_has_ended(bench, way):
     line = bench.line(way, server={"max_sessions": 2})
-    # Clients that wait get their backend only when another session has ended.
+
     def client():
         with line.loble.connect() as one:
             return one.rest()
+
     clients = [Background(client) for _ in range(5)]
-    open_ends = [line.backend.accept()]
-    until(lambda: line.loble.value("loble_listener_connections_active") >= 1, "a session")
-    finished = 0
-    while finished < 5:
-        assert line.loble.value("loble_backend_connections_active") <= 2
-        end = open_ends.pop() if open_ends else line.backend.accept()
-        end.send(b"done")
-        end.close()
-        finished += 1
+    held = [line.backend.accept() for _ in range(2)]
+    for _ in range(3):
+        assert line.backend.accepts_nothing(0.1)
+        first = held.pop(0)
+        first.send(b"done")
+        first.close()
+        held.append(line.backend.accept())
+    for one in held:
+        one.send(b"done")
+        one.close()
     for one in clients:
         assert one.result() == (b"done", END)
 
