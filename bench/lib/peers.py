@@ -153,6 +153,9 @@ PEERS = {peer.name: peer for peer in (
         functools.partial(loble, "true", server=("busy_poll = 1000",))),
     Peer("haproxy-busy", "haproxy",
         functools.partial(haproxy, ["    busy-polling"], []), "haproxy"),
+    # Looks for the next message at once, also when it is busy.
+    Peer("loble-prompt", "loble",
+        functools.partial(loble, "true", server=("coalesce = 0",))),
     # Each receive and send is a system call, as where io_uring is not permitted.
     Peer("loble-calls", "loble",
         functools.partial(loble, "true", server=("io_uring = false",))),

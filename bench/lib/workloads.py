@@ -295,7 +295,7 @@ def request_rows(workers):
         yield Workload(f"pingpong-{sessions}{suffix}",
             f"64-byte requests on {sessions:,} open sessions" + words, pingpong,
             {**CPU_TIMES, "p50": LATENCIES["p50"], "p99": LATENCIES["p99"]}, "pingpong",
-            peers=TALK, workers=workers, parameters={"sessions": sessions})
+            peers=TALK + ("loble-prompt",), workers=workers, parameters={"sessions": sessions})
 
 
 def bulk_rows(workers, shared=False):

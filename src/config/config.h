@@ -52,6 +52,7 @@ struct config_server {
 	uint64_t watchdog_ms;
 	bool io_uring;
 	uint32_t busy_poll_us; /* 0: never */
+	uint32_t coalesce_us;  /* 0: never */
 	const char *user;      /* NULL: stay who we are */
 	const char *group;     /* NULL: the user's */
 };

@@ -8,6 +8,7 @@ enum {
 	MINUTE_MS = 60 * SECOND_MS,
 	HOUR_MS = 60 * MINUTE_MS,
 	BUSY_POLL_MAX_US = 10000,
+	COALESCE_MAX_US = 1000,
 	KEEPALIVE_MAX_MS = 32767 * SECOND_MS, /* what TCP_KEEPIDLE takes */
 	PATH_LENGTH_MAX = 4095,
 	USER_LENGTH_MAX = 256,
@@ -169,6 +170,17 @@ const struct field server_fields[] = {
 		.doc = "Microseconds for which a worker looks for more before it sleeps, where "
 		       "more mostly comes within that time: lower latency, where answers come "
 		       "from nearby, for CPU that would be idle. 0 never looks.",
+	},
+	{
+		.key = "coalesce",
+		.type = FIELD_UINT,
+		.reload = RELOAD_LIVE,
+		MEMBER(struct config, server.coalesce_us),
+		.max = COALESCE_MAX_US,
+		.fallback = 100,
+		.doc = "Microseconds for which a worker that is busy nearly all the time lets "
+		       "messages gather before it looks for them, at most, where many come "
+		       "within that time: less CPU per message at a high rate. 0 never waits.",
 	},
 	{
 		.key = "user",

@@ -222,6 +222,7 @@ struct snapshot *builder_build(const struct builder_input *input)
 		.generation = input->generation,
 		.keepalive_s = input->keepalive_s,
 		.busy_poll_ns = input->busy_poll_ns,
+		.coalesce_ns = input->coalesce_ns,
 		.access_enabled = input->access_enabled,
 		.access_sample = input->access_sample,
 		.arena = arena,

@@ -46,6 +46,7 @@ struct builder_input {
 	uint64_t generation; /* of the configuration; another one may differ in what follows */
 	uint32_t keepalive_s;
 	uint64_t busy_poll_ns;
+	uint64_t coalesce_ns;
 	bool access_enabled;
 	double access_sample;
 	uint32_t listener_count;

@@ -367,6 +367,7 @@ struct snapshot *registry_build(const struct registry *registry, uint64_t versio
 		.generation = registry->generation,
 		.keepalive_s = (uint32_t)((registry->config->keepalive_ms + 999) / 1000),
 		.busy_poll_ns = (uint64_t)registry->config->server.busy_poll_us * 1000,
+		.coalesce_ns = (uint64_t)registry->config->server.coalesce_us * 1000,
 		.access_enabled = registry->config->access_log.enabled,
 		.access_sample = registry->config->access_log.sample,
 		.listener_count = registry->listener_count,

@@ -6,14 +6,9 @@ enum {
 	VAIN_MAX = 5, /* after which it takes GOOD_MIN << VAIN_MAX */
 };
 
-static bool is_for_stream(const struct busy_poll *poll)
-{
-	return poll->streamed && !poll->asked;
-}
-
 uint64_t busy_poll_begin(struct busy_poll *poll, uint64_t limit_ns)
 {
-	poll->looking = !is_for_stream(poll) && poll->guess[poll->asked].trust > 0;
+	poll->looking = !busy_poll_is_for_stream(poll) && poll->guess[poll->asked].trust > 0;
 	return poll->looking ? limit_ns : 0;
 }
 
@@ -48,10 +43,9 @@ void busy_poll_end(struct busy_poll *poll, uint64_t waited_ns, uint64_t limit_ns
 
 	if (poll->looking) {
 		learn_from_look(guess, waited_ns < limit_ns);
-	} else if (!is_for_stream(poll)) {
+	} else if (!busy_poll_is_for_stream(poll)) {
 		/* To be woken takes time, too: half of a sleep counts as the time of the event. */
 		learn_from_sleep(guess, waited_ns / 2 < limit_ns);
 	}
-	poll->asked = false;
-	poll->streamed = false;
+	busy_poll_skip(poll);
 }

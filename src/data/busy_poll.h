@@ -44,6 +44,19 @@ static inline void busy_poll_streamed(struct busy_poll *poll)
 	poll->streamed = true;
 }
 
+/* Whether only more of streams has moved since the last wait. */
+static inline bool busy_poll_is_for_stream(const struct busy_poll *poll)
+{
+	return poll->streamed && !poll->asked;
+}
+
+/* The present wait is of another kind, and no lesson. */
+static inline void busy_poll_skip(struct busy_poll *poll)
+{
+	poll->asked = false;
+	poll->streamed = false;
+}
+
 /*
  * A wait begins. Returns for how long to look before the sleep, in ns: `limit_ns`, or 0 where that
  * is not worth it.

@@ -69,11 +69,10 @@ static int sleep_for(
 static int poll_busily(
 	struct worker *worker, struct epoll_event events[static WAIT_EVENTS], uint64_t limit_ns)
 {
-	const uint64_t begin_ns = clock_monotonic_ns();
+	const uint64_t begin_ns = worker->now_ns;
 	const uint64_t until_ns = begin_ns + busy_poll_begin(&worker->busy_poll, limit_ns);
 	int count = 0;
 
-	worker->now_ns = begin_ns;
 	while (count == 0 && worker->now_ns < until_ns && sleep_ms(worker) != 0) {
 		count = look(worker, events);
 		worker->now_ns = clock_monotonic_ns();
@@ -87,14 +86,44 @@ static int poll_busily(
 	return count;
 }
 
+/* Lets messages gather first where that is worth it, and returns what is there then: maybe 0. */
+static int gather(struct worker *worker, struct epoll_event events[static WAIT_EVENTS])
+{
+	const uint64_t limit_ns = worker_snapshot(worker)->coalesce_ns;
+	const uint64_t turn_ns = worker->now_ns;
+	uint64_t pause_ns;
+	int count;
+
+	worker->now_ns = clock_monotonic_ns();
+	pause_ns = coalesce_begin(
+		&worker->coalesce, turn_ns, worker->now_ns, worker->event_count, limit_ns);
+	if (pause_ns == 0 || busy_poll_is_for_stream(&worker->busy_poll)) {
+		return 0;
+	}
+	clock_pause(pause_ns);
+	count = look(worker, events);
+	coalesce_end(&worker->coalesce, count > 0 ? (uint32_t)count : 0);
+	busy_poll_skip(&worker->busy_poll);
+	worker->now_ns = clock_monotonic_ns();
+	return count;
+}
+
 int wait_for_events(struct worker *worker, struct epoll_event events[static WAIT_EVENTS])
 {
-	const int timeout_ms = sleep_ms(worker);
 	const uint64_t limit_ns = worker_snapshot(worker)->busy_poll_ns;
+	int count = gather(worker, events);
 
-	if (timeout_ms == 0) {
-		return look(worker, events);
+	if (count == 0) {
+		const int timeout_ms = sleep_ms(worker);
+
+		if (timeout_ms == 0) {
+			count = look(worker, events);
+		} else if (limit_ns == 0) {
+			count = sleep_for(worker, events, timeout_ms);
+		} else {
+			count = poll_busily(worker, events, limit_ns);
+		}
 	}
-	return limit_ns == 0 ? sleep_for(worker, events, timeout_ms)
-			     : poll_busily(worker, events, limit_ns);
+	worker->event_count = count > 0 ? (uint32_t)count : 0;
+	return count;
 }

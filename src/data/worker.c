@@ -516,6 +516,7 @@ static void *run(void *argument)
 	struct worker *worker = argument;
 
 	thread_pin(worker->setup.index);
+	thread_exact_timers();
 	rcu_reader_begin();
 	atomic_store_explicit(
 		&worker_state(worker)->thread_id, thread_kernel_id(), memory_order_relaxed);

@@ -18,6 +18,7 @@
 
 #include "base/rng.h"
 #include "data/busy_poll.h"
+#include "data/coalesce.h"
 #include "data/deadlines.h"
 #include "data/session.h"
 #include "model/limits.h"
@@ -75,6 +76,8 @@ struct worker {
 	uint64_t now_ns; /* read once per turn */
 	struct rng rng;
 	struct busy_poll busy_poll;
+	struct coalesce coalesce;
+	uint32_t event_count;       /* of this turn */
 	struct deadlines deadlines; /* by session index */
 
 	struct session_record *records; /* this worker's, in shared memory */

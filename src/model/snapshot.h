@@ -74,6 +74,7 @@ struct snapshot {
 	uint64_t generation;   /* of the configuration it was built from */
 	uint32_t keepalive_s;  /* of sockets towards backends; 0: off */
 	uint64_t busy_poll_ns; /* for how long workers look before they sleep; 0: never */
+	uint64_t coalesce_ns;  /* for how long busy ones let messages gather; 0: never */
 	bool access_enabled;   /* sessions are logged: this share of them */
 	double access_sample;
 	struct arena *arena;     /* owned; holds the snapshot itself and all it points to */

@@ -15,6 +15,13 @@ uint64_t clock_monotonic_ns(void)
 	return read_clock(CLOCK_MONOTONIC);
 }
 
+void clock_pause(uint64_t ns)
+{
+	const struct timespec length = {.tv_nsec = (long)ns};
+
+	(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &length, NULL);
+}
+
 uint64_t clock_wall_ns(void)
 {
 	return read_clock(CLOCK_REALTIME);

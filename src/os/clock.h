@@ -11,5 +11,8 @@
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t clock_monotonic_ns(void);
 
+/* Sleeps for so long, under a second; a signal may end it early. Of the thread's timer slack. */
+void clock_pause(uint64_t ns);
+
 /* CLOCK_REALTIME in nanoseconds since 1970. */
 uint64_t clock_wall_ns(void);

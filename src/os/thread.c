@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -41,6 +42,11 @@ uint32_t thread_cpu_count(void)
 	cpu_set_t set;
 
 	return usable_cpus(&set) ? (uint32_t)CPU_COUNT(&set) : 1;
+}
+
+void thread_exact_timers(void)
+{
+	(void)prctl(PR_SET_TIMERSLACK, 1UL); /* ns; 0 would be the default */
 }
 
 uint32_t thread_kernel_id(void)

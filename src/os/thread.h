@@ -19,6 +19,9 @@ int thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *), 
 /* Pins the calling thread to the n-th CPU that the process may use, counted round. */
 void thread_pin(uint32_t n);
 
+/* The calling thread's timers end when they say: the kernel may delay them by 50 us otherwise. */
+void thread_exact_timers(void);
+
 /* The kernel's number of the calling thread. */
 uint32_t thread_kernel_id(void);
 

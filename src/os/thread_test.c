@@ -1,6 +1,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "base/error.h"
 #include "base/testing.h"
@@ -50,11 +51,22 @@ static void there_is_at_least_one_cpu(void **state)
 	assert_true(thread_cpu_count() >= 1);
 }
 
+static void timers_can_be_exact(void **state)
+{
+	const int before = prctl(PR_GET_TIMERSLACK);
+
+	(void)state;
+	thread_exact_timers();
+	assert_int_equal(prctl(PR_GET_TIMERSLACK), 1);
+	(void)prctl(PR_SET_TIMERSLACK, (unsigned long)before);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_thread_has_no_signals_and_one_cpu_when_pinned),
 		cmocka_unit_test(there_is_at_least_one_cpu),
+		cmocka_unit_test(timers_can_be_exact),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

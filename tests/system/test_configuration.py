@@ -43,6 +43,7 @@ supervise = true
 watchdog = "30s"
 io_uring = false
 busy_poll = 10000
+coalesce = 1000
 [balancer]
 algorithm = "random"
 retries = 10
