@@ -1,11 +1,35 @@
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
 #include "main/columns.h"
 #include "main/ctl.h"
+#include "observe/json.h"
 
-enum { TEXT_MAX = 32, LINE_MAX_BYTES = 256 };
+enum { TEXT_MAX = 32, LINE_MAX_BYTES = 256, COMPLAINT_MAX = 1024 };
+
+void ctl_complain(bool json, const char *before, const char *text, const char *after)
+{
+	char line[COMPLAINT_MAX];
+	char *escaped;
+	json_t *object;
+
+	if (!json) {
+		escaped = columns_escape(text);
+		(void)fprintf(
+			stderr, "loble: %s%s%s\n", before, escaped == NULL ? "" : escaped, after);
+		free(escaped);
+		return;
+	}
+	(void)snprintf(line, sizeof line, "%s%s%s", before, text, after);
+	object = json_pack("{s:o}", "error", json_text(line));
+	if (object == NULL || json_dumpf(object, stdout, JSON_COMPACT) < 0) {
+		(void)fputs("{\"error\":\"out of memory\"}", stdout);
+	}
+	(void)fputc('\n', stdout);
+	json_decref(object);
+}
 
 static const char *text_of(const json_t *object, const char *key)
 {

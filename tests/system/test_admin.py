@@ -508,6 +508,9 @@ def test_several_in_the_default_place_must_be_told_apart(bench, ctl, home):
     assert done.returncode == UNREACHABLE and "--socket" in done.stderr
     for path in (home / "loble" / "admin.sock", beside):
         assert str(path) in done.stderr
+    done = ctl("status", "--json", env=env, user=NOBODY.pw_uid)
+    assert (done.returncode, done.stderr) == (UNREACHABLE, "")
+    assert str(beside) in json.loads(done.stdout)["error"]
     done = ctl("status", "--json", "--socket", beside, user=NOBODY.pw_uid)
     assert json.loads(done.stdout)["pid"] == second.pid
     # What it leaves behind is not live, and goes with the next start.
@@ -530,6 +533,9 @@ def test_nobody_at_home_is_unreachable(ctl, directory):
     for path in (directory / "none.sock", directory):
         done = ctl("status", "--socket", path)
         assert done.returncode == UNREACHABLE and str(path) in done.stderr
+        done = ctl("status", "--json", "--socket", path)
+        assert (done.returncode, done.stderr) == (UNREACHABLE, "")
+        assert str(path) in json.loads(done.stdout)["error"]
     stale = directory / "stale.sock"
     with socket.socket(socket.AF_UNIX) as one:
         one.bind(str(stale))
@@ -543,7 +549,8 @@ def test_nobody_at_home_is_unreachable(ctl, directory):
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{]",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
 ])
-def test_what_is_no_balancer_is_said_so(ctl, directory, answer):
+@pytest.mark.parametrize("words", [[], ["--json"]], ids=["text", "json"])
+def test_what_is_no_balancer_is_said_so(ctl, directory, answer, words):
     path = directory / "other.sock"
     with socket.socket(socket.AF_UNIX) as listener, \
             concurrent.futures.ThreadPoolExecutor() as pool:
@@ -556,10 +563,12 @@ def test_what_is_no_balancer_is_said_so(ctl, directory, answer):
                 one.recv(65536)
                 one.sendall(answer)
         served = pool.submit(serve)
-        done = ctl("status", "--socket", path)
+        done = ctl("status", "--socket", path, *words)
         served.result()
     assert done.returncode == UNREACHABLE
-    assert done.stderr.strip() and done.stdout == ""
+    said, silent = (done.stdout, done.stderr) if words else (done.stderr, done.stdout)
+    assert said.strip() and silent == ""
+    assert not words or json.loads(said)["error"]
 
 
 # Those who mean no good.
@@ -649,7 +658,8 @@ def test_a_reload_that_fails_says_every_mistake(bench):
     assert "loble.toml:" in done.stderr and "conect" in done.stderr and "idle" in done.stderr
     assert "^" in done.stderr
     done = loble.ctl("reload", "--wait", "--json", check=False)
-    assert done.returncode == INVALID and "conect" in done.stderr
+    assert (done.returncode, done.stderr) == (INVALID, "")
+    assert "conect" in json.loads(done.stdout)["error"]
     status, _, body = ask(loble, "/v1/reload?wait=true", "POST")
     assert status == 422 and "conect" in json.loads(body)["error"]
     config = loble.asks("status")["config"]
@@ -753,6 +763,7 @@ def test_an_upgrade_that_cannot_be_is_refused_with_the_reason(bench, own_binary,
     assert done.returncode == REFUSED
     outcome = json.loads(done.stdout)
     assert outcome["upgrade"]["state"] == "refused" and outcome["upgrade"]["reason"]
+    assert outcome["upgrade"]["reason"] in outcome["error"] and done.stderr == ""
     assert outcome["attempt"] == 2
     client.send(b"still here")
     assert backend.receive(10) == b"still here"
@@ -766,6 +777,9 @@ def test_without_a_supervisor_there_is_no_upgrade(bench):
     loble = bench.loble(bench.service(echo), server={"supervise": False, "workers": 1})
     done = loble.ctl("upgrade", "--wait", check=False)
     assert done.returncode == REFUSED and "supervise" in done.stderr
+    done = loble.ctl("upgrade", "--json", check=False)
+    assert (done.returncode, done.stderr) == (REFUSED, "")
+    assert "supervise" in json.loads(done.stdout)["error"]
     status, headers, _ = ask(loble, "/v1/upgrade")
     assert (status, headers["Allow"]) == (405, "POST")
     assert loble.asks("status")["upgrade"]["attempts"] == 0
