@@ -190,9 +190,28 @@ static int code_of_error(int error)
 	}
 }
 
-/* Of an answer that says no. */
-static int code_of_status(unsigned status)
+/* The word for scripts in an answer that says no. */
+static const struct {
+	const char *reason;
+	int code;
+} code_of_reason[] = {
+	{"invalid", EXIT_CODE_CONFIG},
+	{"no_file", EXIT_CODE_NO_FILE},
+	{"not_permitted", EXIT_CODE_PERMISSION},
+	{"io", EXIT_CODE_IO},
+	{"limit", EXIT_CODE_LIMIT},
+};
+
+/* Of an answer. One without such a word may be that of another version. */
+static int code_of_answer(unsigned status, const json_t *json)
 {
+	const char *reason = json_string_value(json_object_get(json, "reason"));
+
+	for (size_t i = 0; reason != NULL && i < ARRAY_COUNT(code_of_reason); i++) {
+		if (strcmp(reason, code_of_reason[i].reason) == 0) {
+			return code_of_reason[i].code;
+		}
+	}
 	switch (status) {
 	case 200:
 	case 202:
@@ -220,7 +239,7 @@ static int show_error(
 	} else {
 		ctl_complain(options->json, "", text == NULL ? "the balancer refuses" : text, "");
 	}
-	return code_of_status(answer->status);
+	return code_of_answer(answer->status, json);
 }
 
 static int print(const struct ctl_row *row, const json_t *json)
@@ -251,7 +270,7 @@ static int conclude(const struct ctl_row *row, const struct options *options, co
 {
 	json_error_t mistake;
 	json_t *json = json_loadb(answer->body, answer->length, 0, &mistake);
-	int code = code_of_status(answer->status);
+	int code = code_of_answer(answer->status, json);
 
 	if (code != EXIT_CODE_DONE) {
 		code = show_error(options, answer, json);

@@ -23,7 +23,7 @@ from harness.net import END
 from harness.paths import ABSTRACT, data
 from harness.wait import DEADLINE, SLOWNESS, until
 
-USAGE, INVALID, UNREACHABLE, NOT_PERMITTED, REFUSED = 64, 65, 69, 77, 78
+USAGE, INVALID, NO_FILE, UNREACHABLE, NOT_PERMITTED, REFUSED = 64, 65, 66, 69, 77, 78
 NOBODY = pwd.getpwnam("nobody")
 
 pytestmark = pytest.mark.asan
@@ -665,6 +665,36 @@ def test_a_reload_that_fails_says_every_mistake(bench):
     config = loble.asks("status")["config"]
     assert config["last_reload_successful"] is False and config["generation"] == 1
     assert "refused" in loble.ctl("status").stdout
+    loble.file.write_text(good)
+    assert loble.ctl("reload", "--wait").returncode == 0
+
+
+@pytest.mark.parametrize("kind, code, reason", [
+    ("missing", NO_FILE, "no_file"),
+    ("a directory", INVALID, "invalid"),
+    ("forbidden", NOT_PERMITTED, "not_permitted"),
+])
+def test_a_file_that_cannot_be_read_has_the_exit_code_that_it_has_elsewhere(
+        bench, kind, code, reason):
+    wrapper = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
+    loble = bench.loble(bench.service(echo), options={"wrapper": wrapper})
+    good = loble.file.read_text()
+    if kind == "forbidden":
+        loble.file.chmod(0)
+    else:
+        loble.file.unlink()
+    if kind == "a directory":
+        loble.file.mkdir()
+    done = loble.ctl("reload", "--wait", check=False)
+    assert done.returncode == code, done
+    assert "loble.toml" in done.stderr
+    done = loble.ctl("reload", "--wait", "--json", check=False)
+    assert done.returncode == code and json.loads(done.stdout)["reason"] == reason
+    assert ask(loble, "/v1/reload?wait=true", "POST")[0] == 422
+    if kind == "a directory":
+        loble.file.rmdir()
+    else:
+        loble.file.unlink(missing_ok=True)
     loble.file.write_text(good)
     assert loble.ctl("reload", "--wait").returncode == 0
 
