@@ -105,6 +105,15 @@ static void print_value(const struct field *field, const void *member, FILE *fil
 	}
 }
 
+void config_print_value(const struct field *field, const void *member, FILE *file)
+{
+	if (has_value(field, member)) {
+		print_value(field, member, file);
+	} else {
+		(void)fputs("unset", file);
+	}
+}
+
 /* Options whose member lies beyond `size` are not of this target: they are only defaults. */
 static void print_fields(const struct field *fields, const void *target, size_t size, FILE *file)
 {

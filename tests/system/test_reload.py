@@ -216,6 +216,24 @@ def test_what_takes_a_restart_is_refused_by_name(bench, reloader):
     assert net.exchange(where, b"") == (b"one", END)
 
 
+def test_the_values_of_what_takes_a_restart_are_said(bench, reloader):
+    loble, _ = two_pools(bench, reloader)
+    loble.config["server"] = {"workers": 3}
+    loble.config["logging"] = {"file": str(bench.directory / ("x" * 100))}
+    loble.write()
+    done = loble.loble.ctl("reload", "--wait", check=False)
+    assert done.returncode == 78
+    assert "server.workers (2 -> 3), logging.file (unset -> \"/" in done.stderr
+    [event] = loble.loble.events("config_refused")
+    assert event["detail"] == "a change of server.workers, logging.file takes a restart"
+    assert any("(2 -> 3)" in one["message"] for one in loble.loble.events("config_problem"))
+    loble.config["logging"] = {}
+    loble.write()
+    loble.loble.ctl("reload", "--wait", check=False)
+    event = loble.loble.events("config_refused")[-1]
+    assert event["detail"] == "a change of server.workers (2 -> 3) takes a restart"
+
+
 def test_an_address_that_is_taken_refuses_all_of_it(bench, reloader):
     loble, where = two_pools(bench, reloader)
     fresh, taken = net.free_tcp4(), bench.manual()
