@@ -195,11 +195,9 @@ static const struct {
 	const char *reason;
 	int code;
 } code_of_reason[] = {
-	{"invalid", EXIT_CODE_CONFIG},
-	{"no_file", EXIT_CODE_NO_FILE},
-	{"not_permitted", EXIT_CODE_PERMISSION},
-	{"io", EXIT_CODE_IO},
-	{"limit", EXIT_CODE_LIMIT},
+	{"invalid", EXIT_CODE_CONFIG}, {"no_file", EXIT_CODE_NO_FILE},
+	{"not_permitted", EXIT_CODE_PERMISSION}, {"io", EXIT_CODE_IO}, {"limit", EXIT_CODE_LIMIT},
+	{"unknown", EXIT_CODE_USAGE}, /* a name of the command line */
 };
 
 /* Of an answer. One without such a word may be that of another version. */

@@ -213,7 +213,11 @@ struct answer api_backends(const struct http_call *call)
 		.wanted_backend = route_parameter(call, "backend"),
 		.page = &page,
 	};
+	struct answer refusal;
 
+	if (!api_knows_names(call, &refusal)) {
+		return refusal;
+	}
 	if (totals_read(api->shm, &listing.totals) < 0) {
 		return answer_error(HTTP_UNAVAILABLE, "out of memory");
 	}

@@ -237,11 +237,55 @@ def test_lists_can_be_narrowed(bench):
     assert sessions("--pool", "red", "--backend", "b") == [("red", "b")] * 2
     assert len(sessions("--limit", 5)) == 5
     assert sessions("--backend", "blue/a", "--limit", "2") == [("blue", "a")] * 2
-    assert sessions("--pool", "nothing") == []
     assert sorted(backends()) == [("blue", "a"), ("red", "a"), ("red", "b")]
     assert backends("--pool", "red") == [("red", "a"), ("red", "b")]
     assert sorted(backends("--backend", "a")) == [("blue", "a"), ("red", "a")]
     assert backends("--backend", "blue/a") == [("blue", "a")]
+
+
+@pytest.mark.parametrize("command, words, message", [
+    ("backends", ["--pool", "rde"], 'there is no pool "rde"; did you mean "red"?'),
+    ("backends", ["--pool", "nothing"], 'there is no pool "nothing"; there are "red", "blue"'),
+    ("backends", ["--backend", "nothing"],
+     'there is no backend "nothing"; there are "red/a", "red/b", "blue/a"'),
+    ("backends", ["--pool", "blue", "--backend", "b"],
+     'there is no backend "b" in pool "blue"; there is "blue/a"'),
+    ("backends", ["--backend", "blue/b"],
+     'there is no backend "blue/b"; did you mean "blue/a"?'),
+    ("sessions", ["--pool", "nothing"], 'there is no pool "nothing"; there are "red", "blue"'),
+    ("sessions", ["--listener", "bleu"], 'there is no listener "bleu"; did you mean "blue"?'),
+    ("sessions", ["--backend", "c"],
+     'there is no backend "c"; there are "red/a", "red/b", "blue/a"'),
+])
+def test_a_name_that_nobody_has_is_an_error(bench, command, words, message):
+    loble = two_pools(bench)
+    done = loble.ctl(command, *words, check=False)
+    assert (done.returncode, done.stdout) == (USAGE, "")
+    assert done.stderr == f"loble: {message}\n"
+    query = "&".join(f"{name[2:]}={value}" for name, value in zip(words[::2], words[1::2]))
+    status, _, body = ask(loble, f"/v1/{command}?{query}")
+    assert status == 404
+    assert json.loads(body) == {"error": message, "reason": "unknown"}
+
+
+def test_a_name_with_nothing_to_show_is_no_error(bench):
+    loble = bench.loble(bench.service(echo))
+    for words in (["--pool", "default"], ["--listener", "default"],
+                  ["--backend", str(loble.config["backends"][0]["address"])]):
+        assert loble.asks("sessions", *words) == {"sessions": [], "shown": 0, "sessions_now": 0}
+
+
+def test_a_removed_name_is_known_while_it_has_sessions(bench):
+    loble = two_pools(bench)
+    listeners, pools = loble.config["listeners"], dict(loble.config["pools"])
+    del pools["blue"]
+    rewrite(loble, listeners=listeners[:1], pools=pools, timeouts={"connect_total": "100ms"})
+    loble.ctl("reload", "--wait")
+    until(lambda: [one["name"] for one in loble.asks("status")["pools"]] == ["red"],
+          lambda: "the pool to have gone")
+    for words in (["--pool", "blue"], ["--listener", "blue"], ["--backend", "blue/a"]):
+        assert loble.asks("sessions", *words)["shown"] == 3
+    assert loble.asks("backends", "--pool", "blue")["backends"][0]["state"] == "removed"
 
 
 def test_names_are_shown_without_their_control_characters(bench):
