@@ -165,6 +165,7 @@ const struct field server_fields[] = {
 		.reload = RELOAD_LIVE,
 		MEMBER(struct config, server.busy_poll_us),
 		.max = BUSY_POLL_MAX_US,
+		.unit = "microseconds",
 		.fallback = 30,
 		.doc = "Microseconds for which a worker looks for more before it sleeps, where "
 		       "more mostly comes within that time: lower latency, where answers come "

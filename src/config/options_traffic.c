@@ -327,6 +327,7 @@ const struct field health_fields[] = {
 		.reload = RELOAD_LIVE,
 		MEMBER(struct config_health, max_ejected),
 		.max = 100,
+		.unit = "percent",
 		.fallback = 50,
 		.doc = "The share of a pool, in percent, that failures of traffic alone may "
 		       "take out; of several backends one always may be.",
