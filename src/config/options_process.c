@@ -35,7 +35,8 @@ const struct field timeouts_fields[] = {
 		MEMBER(struct config_root, connect_total_ms),
 		.min = 1,
 		.fallback = 10 * SECOND_MS,
-		.doc = "How long all attempts of a session may take together.",
+		.doc = "How long all attempts of a session may take together, and so how long a "
+		       "client waits when every backend of the pool fails: see retries.",
 	},
 	{
 		.key = "backend_drain",
