@@ -46,8 +46,8 @@ const struct field timeouts_fields[] = {
 		.min = 1,
 		.fallback = DURATION_OFF,
 		.off = true,
-		.doc = "How long the sessions of a backend may go on that an operator or a reload "
-		       "has taken out. A failed one keeps them: see on_unhealthy.",
+		.doc = "How long the sessions of a backend that a reload has taken out may go on. "
+		       "A failed one keeps them: see on_unhealthy.",
 	},
 	{
 		.key = "idle",
