@@ -284,7 +284,8 @@ static void step_loading(struct control *control, uint64_t now_ns)
 		return;
 	}
 	reload_log_problems(reload->loaded.problem_lines);
-	if (!difference_is_any(&reload->difference) && !lookup_is_needed(reload->loaded.config)) {
+	if (!difference_is_any(&reload->difference) && !lookup_is_needed(reload->loaded.config) &&
+		!sockets_are_lost(reload->loaded.config)) {
 		accept_loaded(control);
 		return;
 	}
