@@ -129,6 +129,14 @@ static void add_process(struct columns *columns, const json_t *answer)
 	add_pair(columns, "snapshot", line);
 }
 
+static const char *listener_state(const json_t *listener)
+{
+	if (is_true(listener, "leaving")) {
+		return "leaving";
+	}
+	return is_true(listener, "open") ? "open" : "closed";
+}
+
 static bool print_listeners(const json_t *list, FILE *file)
 {
 	static const char *const titles[] = {
@@ -143,7 +151,7 @@ static bool print_listeners(const json_t *list, FILE *file)
 		columns_add(&columns, text_of(one, "name"));
 		columns_add(&columns, text_of(one, "address"));
 		columns_add(&columns, text_of(one, "pool"));
-		columns_add(&columns, is_true(one, "open") ? "open" : "closed");
+		columns_add(&columns, listener_state(one));
 		columns_format(&columns, "%lld", number_of(one, "active"));
 		columns_format(&columns, "%lld", number_of(one, "connections"));
 	}
@@ -152,7 +160,7 @@ static bool print_listeners(const json_t *list, FILE *file)
 
 static bool print_pools(const json_t *list, FILE *file)
 {
-	static const char *const titles[] = {"POOL", "ALGORITHM", ">HEALTHY", ">DRAINING",
+	static const char *const titles[] = {"POOL", "STATE", "ALGORITHM", ">HEALTHY", ">DRAINING",
 		">UNHEALTHY", ">MAINTENANCE", ">SESSIONS"};
 	struct columns columns;
 	const json_t *one;
@@ -162,6 +170,7 @@ static bool print_pools(const json_t *list, FILE *file)
 	json_array_foreach(list, i, one)
 	{
 		columns_add(&columns, text_of(one, "name"));
+		columns_add(&columns, is_true(one, "leaving") ? "leaving" : "configured");
 		columns_add(&columns, text_of(one, "algorithm"));
 		columns_format(&columns, "%lld", number_of(one, "healthy"));
 		columns_format(&columns, "%lld", number_of(one, "draining"));

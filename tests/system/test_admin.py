@@ -107,10 +107,12 @@ def test_status_tells_what_runs(bench):
     assert proc.alive(status["worker"]["pid"])
     assert status["listeners"] == [{
         "name": "default", "address": str(line.loble.address), "pool": "default", "open": True,
+        "leaving": False,
         "active": 1, "max_connections": 0, "connections": 1}]
     assert status["pools"] == [{
         "name": "default", "algorithm": "round_robin", "healthy": 1, "draining": 0,
-        "unhealthy": 0, "maintenance": 0, "sessions": 1, "fallback": False}]
+        "unhealthy": 0, "maintenance": 0, "sessions": 1, "fallback": False,
+        "leaving": False}]
     client.finish()
     assert backend.rest() == (b"", END)
     backend.finish()
@@ -207,6 +209,7 @@ def two_pools(bench):
             "blue": {"backends": [{"name": "a", "address": str(services[2].address)}]},
         },
         "metrics": {"address": str(net.free_tcp4())},
+        "timeouts": {"connect": "1s", "connect_total": "1s"},
     }
     loble = bench.raw(config)
     for name, count in (("red", 4), ("blue", 3)):
@@ -279,13 +282,35 @@ def test_a_removed_name_is_known_while_it_has_sessions(bench):
     loble = two_pools(bench)
     listeners, pools = loble.config["listeners"], dict(loble.config["pools"])
     del pools["blue"]
-    rewrite(loble, listeners=listeners[:1], pools=pools, timeouts={"connect_total": "100ms"})
+    rewrite(loble, listeners=listeners[:1], pools=pools)
     loble.ctl("reload", "--wait")
     until(lambda: [one["name"] for one in loble.asks("status")["pools"]] == ["red"],
           lambda: "the pool to have gone")
     for words in (["--pool", "blue"], ["--listener", "blue"], ["--backend", "blue/a"]):
         assert loble.asks("sessions", *words)["shown"] == 3
     assert loble.asks("backends", "--pool", "blue")["backends"][0]["state"] == "removed"
+
+
+def test_what_a_reload_has_removed_is_shown_as_leaving_and_then_no_more(bench):
+    loble = two_pools(bench)
+    pools = dict(loble.config["pools"])
+    del pools["blue"]
+    rewrite(loble, listeners=loble.config["listeners"][:1], pools=pools)
+    loble.ctl("reload", "--wait")
+    status = loble.asks("status")
+    assert [(one["name"], one["leaving"]) for one in status["pools"]] == [
+        ("red", False), ("blue", True)]
+    assert [(one["name"], one["leaving"]) for one in status["listeners"]] == [
+        ("red", False), ("blue", True)]
+    table = [line.split() for line in loble.ctl("status").stdout.splitlines()]
+    assert ["blue", "leaving", "round_robin"] in [line[:3] for line in table]
+    assert ["blue", "leaving"] in [[line[0], line[3]] for line in table if len(line) == 6]
+    assert [(one["pool"], one["state"]) for one in loble.asks("backends")["backends"]] == [
+        ("red", "healthy"), ("red", "healthy"), ("blue", "removed")]
+    until(lambda: len(loble.asks("status")["pools"]) == 1, lambda: "the pool to have gone")
+    assert len(loble.asks("status")["listeners"]) == 1
+    [one] = loble.asks("backends", "--pool", "blue")["backends"]
+    assert (one["state"], one["sessions"]) == ("removed", 3)
 
 
 def test_names_are_shown_without_their_control_characters(bench):
