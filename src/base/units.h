@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,14 @@ enum { UNITS_TEXT_MAX = 32 }; /* longest printed form, with the NUL */
  */
 const char *duration_parse(const char *text, size_t length, uint64_t *ret_ms);
 const char *size_parse(const char *text, size_t length, uint64_t *ret_bytes);
+
+/*
+ * What text that is none may have meant, as other programs write it: "5 sec", "1h30m", "64k",
+ * "64 KiB", "1.5MB". A letter alone is a power of 1024, a number alone is bytes. Return false when
+ * nothing is to be guessed.
+ */
+bool duration_guess(const char *text, size_t length, uint64_t *ret_ms);
+bool size_guess(const char *text, size_t length, uint64_t *ret_bytes);
 
 /*
  * Write the shortest text that parses to the same number, in the largest unit that divides it,

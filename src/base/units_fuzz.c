@@ -28,5 +28,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size_text(number, text);
 		demand(size_parse(text, strlen(text), &again) == NULL && again == number);
 	}
+	/* What is one is guessed to be itself. */
+	if (duration_parse((const char *)data, size, &number) == NULL) {
+		demand(duration_guess((const char *)data, size, &again) && again == number);
+	} else {
+		(void)duration_guess((const char *)data, size, &again);
+	}
+	if (size_parse((const char *)data, size, &number) == NULL) {
+		demand(size_guess((const char *)data, size, &again) && again == number);
+	} else {
+		(void)size_guess((const char *)data, size, &again);
+	}
 	return 0;
 }

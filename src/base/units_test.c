@@ -122,6 +122,54 @@ static void mistakes_are_named(void **state)
 	assert_int_equal(number, 4711);
 }
 
+static void what_others_write_is_guessed(void **state)
+{
+	static const struct good durations[] = {
+		{"5 s", 0, "5s"},
+		{"5S", 0, "5s"},
+		{" 5sec ", 0, "5s"},
+		{"2 minutes", 0, "2m"},
+		{"1.5s", 0, "1500ms"},
+		{"0.25 s", 0, "250ms"},
+		{"1h30m", 0, "90m"},
+		{"1h 30 min", 0, "90m"},
+		{"1w", 0, "7d"},
+	};
+	static const struct good sizes[] = {
+		{"64 KiB", 0, "64KiB"},
+		{"64k", 0, "64KiB"},
+		{"64K", 0, "64KiB"},
+		{"64kib", 0, "64KiB"},
+		{"64kb", 0, "64KB"},
+		{"65536", 0, "64KiB"},
+		{"1.5M", 0, "1536KiB"},
+		{"2 g", 0, "2GiB"},
+		{"100 bytes", 0, "100B"},
+	};
+	static const char *const no_durations[] = {"", "5", "5us", "s", "-5s", "1.0005s", "1h30",
+		"5 parsecs", "off", "99999999999999999999s", "9999999999999999999h", "1.2.3s"};
+	static const char *const no_sizes[] = {"", "k", "-1k", "64x", "0.3B", "64KiB/s", "10 20",
+		"1k 5", "1.0.0.1:80", "99999999999999999999"};
+	char text[UNITS_TEXT_MAX];
+	uint64_t number;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_COUNT(durations); i++) {
+		assert_true(duration_guess(durations[i].text, strlen(durations[i].text), &number));
+		assert_string_equal(duration_text(number, text), durations[i].printed);
+	}
+	for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
+		assert_true(size_guess(sizes[i].text, strlen(sizes[i].text), &number));
+		assert_string_equal(size_text(number, text), sizes[i].printed);
+	}
+	for (size_t i = 0; i < ARRAY_COUNT(no_durations); i++) {
+		assert_false(duration_guess(no_durations[i], strlen(no_durations[i]), &number));
+	}
+	for (size_t i = 0; i < ARRAY_COUNT(no_sizes); i++) {
+		assert_false(size_guess(no_sizes[i], strlen(no_sizes[i]), &number));
+	}
+}
+
 static void only_the_given_bytes_are_read(void **state)
 {
 	uint64_t ms = 0;
@@ -158,6 +206,7 @@ int main(void)
 		cmocka_unit_test(durations_are_read_and_printed),
 		cmocka_unit_test(sizes_are_read_and_printed),
 		cmocka_unit_test(mistakes_are_named),
+		cmocka_unit_test(what_others_write_is_guessed),
 		cmocka_unit_test(only_the_given_bytes_are_read),
 		cmocka_unit_test(every_number_survives_printing),
 	};

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/array.h"
 #include "base/sockaddr.h"
 #include "base/suggest.h"
 #include "base/units.h"
@@ -149,6 +150,49 @@ static bool is_string_type(enum field_type type)
 	return type != FIELD_BOOL && type != FIELD_UINT && type != FIELD_RATIO;
 }
 
+/* How a unit is written behind a number that goes without. */
+static const struct number_unit {
+	const char *unit; /* of the option */
+	const char *word;
+	uint64_t factor;
+} number_units[] = {
+	{"microseconds", "us", 1},
+	{"microseconds", "\u00b5s", 1},
+	{"microseconds", "usec", 1},
+	{"microseconds", "ms", 1000},
+	{"microseconds", "s", 1000 * 1000},
+	{"percent", "%", 1},
+	{"percent", "percent", 1},
+};
+
+/* "30us" where a number of microseconds belongs. */
+static void help_without_unit(const struct reading *reading)
+{
+	const struct field *field = reading->field;
+	struct span rest = span_trim(reading->value->string);
+	uint64_t number = 0;
+
+	while (rest.length > 0 && rest.data[0] >= '0' && rest.data[0] <= '9' &&
+		number <= field->max) {
+		number = 10 * number + (uint64_t)(rest.data[0] - '0');
+		rest = span_skip(rest, 1);
+	}
+	rest = span_trim(rest);
+	for (size_t i = 0; i < ARRAY_COUNT(number_units); i++) {
+		const struct number_unit *row = &number_units[i];
+
+		if (strcmp(field->unit, row->unit) == 0 && span_is(rest, row->word) &&
+			number >= field->min && number <= field->max / row->factor) {
+			diag_help(reading->diag,
+				"%s are a number without a unit: write %s = %" PRIu64, field->unit,
+				field->key, number * row->factor);
+			return;
+		}
+	}
+	diag_help(reading->diag, "write the %s as a number, from %" PRIu64 " to %" PRIu64,
+		field->unit, field->min, field->max);
+}
+
 /* A string where none belongs: says what to write without the quotes, if that would be right. */
 static void help_without_quotes(const struct reading *reading)
 {
@@ -164,6 +208,8 @@ static void help_without_quotes(const struct reading *reading)
 			: text.length > 0 && strspn(text.data, "0123456789.") == text.length) {
 		diag_help(reading->diag, "remove the quotes: write %s = %.*s", field->key,
 			shown(text), text.data);
+	} else if (field->unit != NULL) {
+		help_without_unit(reading);
 	}
 }
 
@@ -264,6 +310,24 @@ static void bind_number(const struct reading *reading, uint64_t number)
 	}
 }
 
+/* A duration or a size that is written as another program has it. */
+static void help_with_unit(const struct reading *reading)
+{
+	const struct field *field = reading->field;
+	const struct span text = reading->value->string;
+	const bool is_size = field->type == FIELD_SIZE;
+	char meant[UNITS_TEXT_MAX];
+	uint64_t number;
+
+	if (is_size ? size_guess(text.data, text.length, &number)
+		    : duration_guess(text.data, text.length, &number)) {
+		if (number >= field->min && number <= field_max(field)) {
+			diag_help(reading->diag, "did you mean \"%s\"?",
+				is_size ? size_text(number, meant) : duration_text(number, meant));
+		}
+	}
+}
+
 static void bind_unit(const struct reading *reading,
 	const char *(*parse)(const char *text, size_t length, uint64_t *ret_number))
 {
@@ -282,6 +346,7 @@ static void bind_unit(const struct reading *reading,
 	mistake = parse(text.data, text.length, &number);
 	if (mistake != NULL) {
 		report(reading, mistake);
+		help_with_unit(reading);
 	} else {
 		bind_number(reading, number);
 	}

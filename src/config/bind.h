@@ -52,6 +52,7 @@ struct field {
 	uint64_t fallback; /* the value of an absent key, for all that is a number */
 	const char *fallback_address;
 	const char *fallback_doc; /* the default in words, where the value does not say it */
+	const char *unit;         /* of a plain number: "microseconds", "percent"; or NULL */
 	const char *inherits;     /* the option that stands in for an absent key, "timeouts.idle" */
 	bool off;                 /* a duration that may be "off" */
 	bool required;

@@ -7,6 +7,8 @@
 struct all {
 	bool flag;
 	uint32_t number;
+	uint32_t poll;
+	uint32_t share;
 	uint64_t wait;
 	uint64_t maybe;
 	uint64_t size;
@@ -29,6 +31,16 @@ static const struct field fields[] = {
 		.min = 1,
 		.max = 1000,
 		.fallback = 7},
+	{.key = "poll",
+		.type = FIELD_UINT,
+		MEMBER(struct all, poll),
+		.max = 10000,
+		.unit = "microseconds"},
+	{.key = "share",
+		.type = FIELD_UINT,
+		MEMBER(struct all, share),
+		.max = 100,
+		.unit = "percent"},
 	{.key = "wait",
 		.type = FIELD_DURATION,
 		MEMBER(struct all, wait),
@@ -177,6 +189,17 @@ static const struct {
 	{"number = 4294967297", "1 to 1000 is expected", NULL},
 	{"number = 1.0", "a whole number is expected", NULL},
 	{"number = \"5\"", "a whole number", "remove the quotes: write number = 5"},
+	{"poll = \"30us\"", "a whole number is expected",
+		"microseconds are a number without a unit: write poll = 30"},
+	{"poll = \"2 ms\"", "a whole number", "write poll = 2000"},
+	{"poll = \"30 \u00b5s\"", "a whole number", "write poll = 30"},
+	{"poll = \"1s\"", "a whole number", "write the microseconds as a number, from 0 to 10000"},
+	{"poll = \"99999999999999999999us\"", "a whole number", "write the microseconds as"},
+	{"poll = \"off\"", "a whole number", "write the microseconds as a number"},
+	{"poll = \"30\"", "a whole number", "remove the quotes: write poll = 30"},
+	{"share = \"50%\"", "a whole number",
+		"percent are a number without a unit: write share = 50"},
+	{"number = \"5 threads\"", "a whole number", NULL},
 	{"number = [1]", "a whole number", NULL},
 	{"number = 1979-05-27", "a whole number", NULL},
 	{"wait = \"99ms\"", "is out of range: \"100ms\" to \"365d\" is expected", NULL},
@@ -193,7 +216,12 @@ static const struct {
 	{"maybe = true", "a duration such as", "missing quotes: write \"true\""},
 	{"size = 64", "a size such as", "sizes are strings with a unit: write \"64B\""},
 	{"size = \"2MiB\"", "is out of range: \"0B\" to \"1MiB\" is expected", NULL},
-	{"size = \"64K\"", "the unit of a size", NULL},
+	{"size = \"64K\"", "the unit of a size is B, KiB,", "did you mean \"64KiB\"?"},
+	{"size = \"64 KiB\"", "the unit of a size", "did you mean \"64KiB\"?"},
+	{"size = \"64x\"", "the unit of a size", NULL},
+	{"wait = \"2 minutes\"", "the unit of a duration", "did you mean \"2m\"?"},
+	{"wait = \"400d\"", "is out of range", NULL},
+	{"wait = \"400 d\"", "the unit of a duration", NULL},
 	{"word = \"gren\"", "there is no 'gren'", "did you mean 'green'?"},
 	{"word = \"xyz\"", "there is no 'xyz'", "one of: red, green"},
 	{"word = \"blue\"", "'blue' is not available in this version", "available: red, green"},

@@ -205,6 +205,26 @@ int diag_read_error(const struct diag *diag)
 	return diag->read_error;
 }
 
+enum diag_failure diag_failure(const struct diag *diag)
+{
+	switch (diag_read_error(diag)) {
+	case ENOENT:
+	case ENOTDIR:
+		return DIAG_NO_FILE;
+	case EACCES:
+	case EPERM:
+		return DIAG_NOT_PERMITTED;
+	case EIO:
+		return DIAG_IO;
+	case ENOMEM:
+	case EMFILE:
+	case ENFILE:
+		return DIAG_LIMIT;
+	default: /* also a directory, a FIFO: there is something, but no configuration */
+		return DIAG_CONTENT;
+	}
+}
+
 void diag_out_of_memory(struct diag *diag)
 {
 	if (diag != NULL) {

@@ -48,6 +48,17 @@ void diag_unreadable(struct diag *diag, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 int diag_read_error(const struct diag *diag);
 
+/* The same by what somebody can do about it. */
+enum diag_failure {
+	DIAG_CONTENT, /* it was read: what it says is wrong; or it is nothing that can be read */
+	DIAG_NO_FILE,
+	DIAG_NOT_PERMITTED,
+	DIAG_IO,
+	DIAG_LIMIT, /* of the system: memory, descriptors */
+};
+
+enum diag_failure diag_failure(const struct diag *diag);
+
 /* There was no memory, for the configuration or for a message. */
 void diag_out_of_memory(struct diag *diag);
 

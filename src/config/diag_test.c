@@ -1,5 +1,6 @@
 #include <errno.h>
 
+#include "base/array.h"
 #include "config/diag.h"
 #include "config/testing.h"
 
@@ -257,6 +258,33 @@ static void a_lack_of_memory_is_an_error(void **state)
 	diag_free(diag);
 }
 
+static void what_cannot_be_read_is_told_by_what_can_be_done(void **state)
+{
+	static const struct {
+		int code;
+		enum diag_failure failure;
+	} rows[] = {
+		{EISDIR, DIAG_CONTENT},
+		{ENOENT, DIAG_NO_FILE},
+		{ENOTDIR, DIAG_NO_FILE},
+		{EACCES, DIAG_NOT_PERMITTED},
+		{EIO, DIAG_IO},
+		{EMFILE, DIAG_LIMIT},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+		struct diag *diag = diag_create();
+
+		diag_begin(diag, "f", span_of(""));
+		diag_unreadable(diag, rows[i].code, "cannot read it");
+		diag_end(diag);
+		assert_int_equal(diag_failure(diag), rows[i].failure);
+		diag_free(diag);
+	}
+	assert_int_equal(diag_failure(NULL), DIAG_LIMIT);
+}
+
 static void without_a_diag_nothing_happens(void **state)
 {
 	(void)state;
@@ -301,6 +329,7 @@ int main(void)
 		cmocka_unit_test(json_strings_are_escaped),
 		cmocka_unit_test(too_many_messages_are_counted),
 		cmocka_unit_test(a_lack_of_memory_is_an_error),
+		cmocka_unit_test(what_cannot_be_read_is_told_by_what_can_be_done),
 		cmocka_unit_test(without_a_diag_nothing_happens),
 		cmocka_unit_test(a_long_message_is_cut),
 	};

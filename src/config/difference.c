@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "config/print.h"
 #include "config/sections.h"
 
 /* Those that the file names: kept ones stand behind them. */
@@ -75,25 +76,46 @@ static bool same_fields(const struct field *fields, const void *a, const void *b
 	return true;
 }
 
-static void add_refused(struct config_difference *ret, const char *table, const char *key)
+static void add_values(struct config_difference *ret, const char *table, const struct field *field,
+	const char *old, const char *new)
+{
+	const size_t length = strlen(ret->changes);
+	const size_t room = sizeof ret->changes - 1 - length; /* the last byte stays a NUL */
+	FILE *file = room > 0 ? fmemopen(ret->changes + length, room, "w") : NULL;
+
+	if (file == NULL) {
+		return; /* the names are there */
+	}
+	(void)fprintf(file, "%s%s.%s (", length > 0 ? ", " : "", table, field->key);
+	config_print_value(field, old, file);
+	(void)fputs(" -> ", file);
+	config_print_value(field, new, file);
+	(void)fputc(')', file);
+	(void)fclose(file);
+}
+
+static void add_refused(struct config_difference *ret, const char *table, const struct field *field,
+	const char *old, const char *new)
 {
 	const size_t length = strlen(ret->refused);
 
 	(void)snprintf(ret->refused + length, sizeof ret->refused - length, "%s%s.%s",
-		length > 0 ? ", " : "", table, key);
+		length > 0 ? ", " : "", table, field->key);
+	add_values(ret, table, field, old, new);
 }
 
 static void compare_section(const struct section *section, const struct config *old,
 	const struct config *new, struct config_difference *ret)
 {
 	for (const struct field *field = section->fields; field->key != NULL; field++) {
-		if (field->offset >= sizeof *old ||
-			same_member(field, (const char *)old + field->offset,
-				(const char *)new + field->offset)) {
+		const char *before = (const char *)old + field->offset;
+		const char *after = (const char *)new + field->offset;
+
+		if (field->offset >= sizeof *old || same_member(field, before, after)) {
 			continue;
 		}
 		if (field->reload == RELOAD_RESTART) {
-			add_refused(ret, section->path, field->key);
+			add_refused(ret, section->path, field, before, after);
 		} else {
 			ret->options++;
 		}

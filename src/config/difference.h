@@ -18,7 +18,7 @@ struct difference_count {
 	uint32_t changed;
 };
 
-enum { DIFFERENCE_REFUSED_MAX = 512 };
+enum { DIFFERENCE_REFUSED_MAX = 512, DIFFERENCE_CHANGES_MAX = 2048 };
 
 struct config_difference {
 	struct difference_count listeners; /* by name */
@@ -28,6 +28,8 @@ struct config_difference {
 	bool reordered;                    /* the same things stand in another order */
 	/* Options that take a restart, "server.workers, server.user": empty when there is none. */
 	char refused[DIFFERENCE_REFUSED_MAX];
+	/* The same with their values, "server.workers (2 -> 4)"; cut where it gets too long. */
+	char changes[DIFFERENCE_CHANGES_MAX];
 };
 
 void config_compare(

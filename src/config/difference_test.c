@@ -90,7 +90,32 @@ static void what_takes_a_restart_is_named(void **state)
 	(void)state;
 	config_compare(old, new, &difference);
 	assert_string_equal(difference.refused, "server.workers, server.user");
+	assert_string_equal(
+		difference.changes, "server.workers (0 -> 7), server.user (unset -> \"x\")");
 	assert_int_equal(difference.options, 1);
+	config_free(old);
+	config_free(new);
+}
+
+static void values_that_are_too_long_are_cut(void **state)
+{
+	struct config *old = load_valid(BASE);
+	struct config_difference difference;
+	char path[4000];
+	char text[5000];
+	struct config *new;
+
+	(void)state;
+	memset(path, 'x', sizeof path - 1);
+	path[sizeof path - 1] = '\0';
+	(void)snprintf(text, sizeof text, "%s[logging]\nfile = '%s'\n[access_log]\nfile = '%s'\n",
+		BASE, path, "short");
+	new = load_valid(text);
+	config_compare(old, new, &difference);
+	assert_string_equal(difference.refused, "logging.file, access_log.file");
+	assert_in_range(strlen(difference.changes), sizeof difference.changes - 2,
+		sizeof difference.changes - 1);
+	assert_memory_equal(difference.changes, "logging.file (unset -> \"xxx", 27);
 	config_free(old);
 	config_free(new);
 }
@@ -104,6 +129,7 @@ int main(void)
 		cmocka_unit_test(defaults_reach_those_that_inherit_them),
 		cmocka_unit_test(another_order_is_a_difference),
 		cmocka_unit_test(what_takes_a_restart_is_named),
+		cmocka_unit_test(values_that_are_too_long_are_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -88,11 +88,30 @@ static bool hint_boolean(struct span value, struct diag *diag)
 	return false;
 }
 
+/* `30us`: a number of microseconds has no unit, and shorter durations there are none. */
+static bool hint_microseconds(struct span key, struct span value, struct diag *diag)
+{
+	size_t digits = 0;
+	struct span unit;
+
+	while (digits < value.length && value.data[digits] >= '0' && value.data[digits] <= '9') {
+		digits++;
+	}
+	unit = span_trim(span_skip(value, digits));
+	if (digits == 0 || digits > SHOWN_MAX || !is_bare_key(key) ||
+		(!span_is(unit, "us") && !span_is(unit, "\u00b5s") && !span_is(unit, "usec"))) {
+		return false;
+	}
+	diag_help(diag, "microseconds are a number without a unit: write %.*s = %.*s", shown(key),
+		key.data, (int)digits, value.data);
+	return true;
+}
+
 /* A value that is no TOML: nearly always a string without its quotes. */
 static bool hint_quotes(struct span value, struct diag *diag)
 {
 	uint64_t number;
-	const char *kind = "strings need quotes";
+	char meant[UNITS_TEXT_MAX];
 
 	if (value.length == 0 || strchr("\"'[{", value.data[0]) != NULL) {
 		return false;
@@ -102,11 +121,17 @@ static bool hint_quotes(struct span value, struct diag *diag)
 		return false;
 	}
 	if (duration_parse(value.data, value.length, &number) == NULL) {
-		kind = "durations are strings";
+		diag_help(diag, "durations are strings: write \"%.*s\"", shown(value), value.data);
 	} else if (size_parse(value.data, value.length, &number) == NULL) {
-		kind = "sizes are strings";
+		diag_help(diag, "sizes are strings: write \"%.*s\"", shown(value), value.data);
+	} else if (duration_guess(value.data, value.length, &number)) {
+		diag_help(
+			diag, "durations are strings: write \"%s\"", duration_text(number, meant));
+	} else if (size_guess(value.data, value.length, &number)) {
+		diag_help(diag, "sizes are strings: write \"%s\"", size_text(number, meant));
+	} else {
+		diag_help(diag, "strings need quotes: write \"%.*s\"", shown(value), value.data);
 	}
-	diag_help(diag, "%s: write \"%.*s\"", kind, shown(value), value.data);
 	return true;
 }
 
@@ -241,7 +266,8 @@ void hint_syntax_error(struct span text, const struct toml_failure *failure, str
 		return; /* no value that could be wrong */
 	} else if (value.length == 0) {
 		diag_help(diag, "a value is expected after the '='");
-	} else if (!hint_boolean(value, diag) && !hint_ip6(value, diag)) {
+	} else if (!hint_boolean(value, diag) && !hint_ip6(value, diag) &&
+		!hint_microseconds(span_trim(span_first(line, equals)), value, diag)) {
 		(void)hint_quotes(value, diag);
 	}
 }

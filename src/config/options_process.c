@@ -36,7 +36,8 @@ const struct field timeouts_fields[] = {
 		MEMBER(struct config_root, connect_total_ms),
 		.min = 1,
 		.fallback = 10 * SECOND_MS,
-		.doc = "How long all attempts of a session may take together.",
+		.doc = "How long all attempts of a session may take together, and so how long a "
+		       "client waits when every backend of the pool fails: see retries.",
 	},
 	{
 		.key = "backend_drain",
@@ -46,8 +47,8 @@ const struct field timeouts_fields[] = {
 		.min = 1,
 		.fallback = DURATION_OFF,
 		.off = true,
-		.doc = "How long the sessions of a backend may go on that an operator or a reload "
-		       "has taken out. A failed one keeps them: see on_unhealthy.",
+		.doc = "How long the sessions of a backend that a reload has taken out may go on. "
+		       "A failed one keeps them: see on_unhealthy.",
 	},
 	{
 		.key = "idle",
@@ -166,6 +167,7 @@ const struct field server_fields[] = {
 		.reload = RELOAD_LIVE,
 		MEMBER(struct config, server.busy_poll_us),
 		.max = BUSY_POLL_MAX_US,
+		.unit = "microseconds",
 		.fallback = 30,
 		.doc = "Microseconds for which a worker looks for more before it sleeps, where "
 		       "more mostly comes within that time: lower latency, where answers come "

@@ -143,7 +143,10 @@ const struct field pool_fields[] = {
 		MEMBER(struct config_pool, retries),
 		.max = 10,
 		.fallback = 2,
-		.doc = "How many further backends a session tries when the connect to one fails.",
+		.doc = "How many further backends a session tries when the connect to one fails. "
+		       "When it has tried all of the pool it tries them again, a second later each "
+		       "time, until connect_total has passed: also a backend that is alone. "
+		       "0 is one attempt and no other.",
 	},
 	{
 		.key = "when_all_unhealthy",
@@ -152,8 +155,10 @@ const struct field pool_fields[] = {
 		MEMBER(struct config_pool, when_all_unhealthy),
 		.choices = when_all_unhealthy,
 		.fallback = CONFIG_USE_ALL,
-		.doc = "Without a healthy backend, try all that are neither drained nor in "
-		       "maintenance nor of weight 0, or reset new connections at once.",
+		.doc = "Without a healthy backend, try all whose weight is not 0, or reset new "
+		       "connections at once. That begins when the last one is found to be "
+		       "unhealthy: until failure_threshold sessions have failed, clients of a "
+		       "backend that is alone and dead wait for up to connect_total.",
 	},
 	{
 		.key = "on_unhealthy",
@@ -202,7 +207,8 @@ const struct field pool_fields[] = {
 		MEMBER(struct config_pool, connect_total_ms),
 		.min = 1,
 		.inherits = "timeouts.connect_total",
-		.doc = "How long all attempts of a session may take together.",
+		.doc = "How long all attempts of a session may take together, and so how long a "
+		       "client waits when every backend of the pool fails: see retries.",
 	},
 	{
 		.key = "backend_drain",
@@ -212,8 +218,8 @@ const struct field pool_fields[] = {
 		.min = 1,
 		.inherits = "timeouts.backend_drain",
 		.off = true,
-		.doc = "How long the sessions of a backend may go on that an operator or a reload "
-		       "has taken out. A failed one keeps them: see on_unhealthy.",
+		.doc = "How long the sessions of a backend that a reload has taken out may go on. "
+		       "A failed one keeps them: see on_unhealthy.",
 	},
 	{.key = NULL},
 };
@@ -271,7 +277,9 @@ const struct field health_fields[] = {
 		.min = 1,
 		.max = 1000,
 		.fallback = 3,
-		.doc = "Consecutive failures that take a backend out.",
+		.doc = "Consecutive failures that take a backend out. A session counts as one, "
+		       "however often it tries: with few clients, a backend that is alone and "
+		       "dead is taken for healthy for long.",
 	},
 	{
 		.key = "success_threshold",
@@ -327,6 +335,7 @@ const struct field health_fields[] = {
 		.reload = RELOAD_LIVE,
 		MEMBER(struct config_health, max_ejected),
 		.max = 100,
+		.unit = "percent",
 		.fallback = 50,
 		.doc = "The share of a pool, in percent, that failures of traffic alone may "
 		       "take out; of several backends one always may be.",

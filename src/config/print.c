@@ -1,14 +1,16 @@
 #include "config/print.h"
 
 #include <assert.h>
+#include <float.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
 #include "base/units.h"
 #include "config/sections.h"
 
-/* A basic string of TOML. Names and paths are UTF-8; what is below a space is escaped. */
+/* A basic string of TOML. Names and paths are UTF-8; what a terminal would obey is escaped. */
 static void print_string(const char *text, FILE *file)
 {
 	(void)fputc('"', file);
@@ -17,11 +19,40 @@ static void print_string(const char *text, FILE *file)
 			(void)fprintf(file, "\\%c", *c);
 		} else if (*c < 0x20 || *c == 0x7f) {
 			(void)fprintf(file, "\\u%04X", *c);
+		} else if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) {
+			c++;
+			(void)fprintf(file, "\\u%04X", *c);
 		} else {
 			(void)fputc(*c, file);
 		}
 	}
 	(void)fputc('"', file);
+}
+
+/* The name of a table, in quotes where it needs them. */
+static void print_key(const char *name, FILE *file)
+{
+	static const char bare[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				   "0123456789_-";
+
+	if (*name != '\0' && name[strspn(name, bare)] == '\0') {
+		(void)fputs(name, file);
+	} else {
+		print_string(name, file);
+	}
+}
+
+/* The shortest text that is this very number again, and no whole number to TOML: "0.1", "1.0". */
+static void print_ratio(double ratio, FILE *file)
+{
+	char text[UNITS_TEXT_MAX];
+	int digits = 1;
+
+	do {
+		(void)snprintf(text, sizeof text, "%.*g", digits, ratio);
+		digits++;
+	} while (digits <= DBL_DECIMAL_DIG && strtod(text, NULL) != ratio);
+	(void)fprintf(file, "%s%s", text, strpbrk(text, ".e") == NULL ? ".0" : "");
 }
 
 static uint32_t number_at(const void *member)
@@ -97,12 +128,32 @@ static void print_value(const struct field *field, const void *member, FILE *fil
 		return;
 	case FIELD_RATIO:
 		memcpy(&ratio, member, sizeof ratio);
-		(void)fprintf(file, "%#.17g", ratio);
+		print_ratio(ratio, file);
 		return;
 	case FIELD_MODE:
 		(void)fprintf(file, "\"%04o\"", number_at(member));
 		return;
 	}
+}
+
+void config_print_value(const struct field *field, const void *member, FILE *file)
+{
+	if (has_value(field, member)) {
+		print_value(field, member, file);
+	} else {
+		(void)fputs("unset", file);
+	}
+}
+
+static bool has_fields(const struct field *fields, const void *target, size_t size)
+{
+	for (const struct field *field = fields; field->key != NULL; field++) {
+		if (field->offset < size &&
+			has_value(field, (const char *)target + field->offset)) {
+			return true;
+		}
+	}
+	return false;
 }
 
 /* Options whose member lies beyond `size` are not of this target: they are only defaults. */
@@ -134,16 +185,16 @@ static void print_listener(
 static void print_pool(const struct config_pool *pool, FILE *file)
 {
 	(void)fputs("\n[pools.", file);
-	print_string(pool->name, file);
+	print_key(pool->name, file);
 	(void)fputs("]\n", file);
 	print_fields(pool_fields, pool, sizeof *pool, file);
 	(void)fputs("\n[pools.", file);
-	print_string(pool->name, file);
+	print_key(pool->name, file);
 	(void)fputs(".health]\n", file);
 	print_fields(health_fields, &pool->health, sizeof pool->health, file);
 	for (uint32_t i = 0; i < pool->backend_count; i++) {
 		(void)fputs("\n[[pools.", file);
-		print_string(pool->name, file);
+		print_key(pool->name, file);
 		(void)fputs(".backends]]\n", file);
 		print_fields(backend_fields, &pool->backends[i], sizeof pool->backends[i], file);
 	}
@@ -165,6 +216,9 @@ void config_print(const struct config *config, FILE *file)
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(tables); i++) {
+		if (!has_fields(tables[i].fields, config, sizeof *config)) {
+			continue; /* no admin.socket: an empty table would look like a mistake */
+		}
 		(void)fprintf(file, "%s[%s]\n", i == 0 ? "" : "\n", tables[i].title);
 		print_fields(tables[i].fields, config, sizeof *config, file);
 	}

@@ -12,6 +12,11 @@
 /* The configuration as a file in the full form, every option written out. */
 void config_print(const struct config *config, FILE *file);
 
+struct field;
+
+/* One value as it is written in a file; "unset" where there is none. */
+void config_print_value(const struct field *field, const void *member, FILE *file);
+
 /* A short configuration with comments, to start from. */
 void config_sample(FILE *file);
 

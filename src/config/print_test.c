@@ -334,18 +334,54 @@ static void the_largest_configuration_survives_printing(void **state)
 	free(text);
 }
 
-static void numbers_with_a_point_keep_it(void **state)
+/* To be freed. */
+static char *print_of(const char *text)
 {
-	struct config *config = load_valid(WITH_LISTENER WITH_BACKEND "[access_log]\nsample = 0\n");
+	struct config *config = load_valid(text);
 	char *printed = NULL;
 	size_t length = 0;
 	FILE *file = open_memstream(&printed, &length);
 
-	(void)state;
 	config_print(config, file);
 	assert_int_equal(fclose(file), 0);
-	assert_contains(printed, "\nsample = 0.0");
 	config_free(config);
+	return printed;
+}
+
+static void numbers_with_a_point_keep_it_and_no_more(void **state)
+{
+	static const char *const numbers[][2] = {{"0", "0.0"}, {"1", "1.0"}, {"0.1", "0.1"},
+		{"0.25", "0.25"}, {"1e-9", "1e-09"},
+		{"0.30000000000000004", "0.30000000000000004"}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_COUNT(numbers); i++) {
+		char text[200];
+		char *printed;
+
+		(void)snprintf(text, sizeof text, "%s[access_log]\nsample = %s\n",
+			WITH_LISTENER WITH_BACKEND, numbers[i][0]);
+		printed = print_of(text);
+		(void)snprintf(text, sizeof text, "\nsample = %s\n", numbers[i][1]);
+		assert_contains(printed, text);
+		free(printed);
+	}
+}
+
+static void it_is_written_as_an_operator_would(void **state)
+{
+	char *printed = print_of("[[listeners]]\naddress = ':1'\npool = 'a-1'\n"
+				 "[pools.a-1]\n[[pools.a-1.backends]]\naddress = 'h:1'\n"
+				 "name = \"\xc2\x9b[31m\"\n"
+				 "[[listeners]]\naddress = ':2'\npool = 'b c'\n"
+				 "[pools.'b c']\n[[pools.'b c'.backends]]\naddress = 'h:1'\n");
+
+	(void)state;
+	assert_contains(printed, "\n[pools.a-1]\n");
+	assert_contains(printed, "\n[[pools.a-1.backends]]\n");
+	assert_contains(printed, "\n[pools.\"b c\".health]\n");
+	assert_contains(printed, "\nname = \"\\u009B[31m\"\n");
+	assert_null(strstr(printed, "[admin]")); /* there is nothing in it */
 	free(printed);
 }
 
@@ -356,7 +392,8 @@ int main(void)
 		cmocka_unit_test(both_forms_survive_printing),
 		cmocka_unit_test(the_command_line_survives_printing),
 		cmocka_unit_test(the_largest_configuration_survives_printing),
-		cmocka_unit_test(numbers_with_a_point_keep_it),
+		cmocka_unit_test(numbers_with_a_point_keep_it_and_no_more),
+		cmocka_unit_test(it_is_written_as_an_operator_would),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

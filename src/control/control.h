@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "config/diag.h"
 #include "model/event.h"
 
 struct access_ring;
@@ -25,10 +26,11 @@ struct snapshot_store;
 
 /* What the loader brings, all owned by control then; zeroed before it is asked. */
 struct control_loaded {
-	struct config *config; /* NULL: it cannot be used */
-	char *problems;        /* for people: what is wrong with it; also warnings */
-	char *problem_lines;   /* the same, one line for each */
-	char *text;            /* of the configuration, as config_print() writes it */
+	struct config *config;     /* NULL: it cannot be used */
+	enum diag_failure failure; /* why */
+	char *problems;            /* for people: what is wrong with it; also warnings */
+	char *problem_lines;       /* the same, one line for each */
+	char *text;                /* of the configuration, as config_print() writes it */
 	size_t text_length;
 };
 

@@ -24,19 +24,36 @@ static void say(struct control *control, struct request *request, enum request_r
 	answer(control, request, result, strdup(text));
 }
 
+static enum request_result result_of(enum reload_outcome outcome, enum diag_failure failure)
+{
+	static const enum request_result failures[] = {
+		[DIAG_CONTENT] = REQUEST_INVALID,
+		[DIAG_NO_FILE] = REQUEST_NO_FILE,
+		[DIAG_NOT_PERMITTED] = REQUEST_NOT_PERMITTED,
+		[DIAG_IO] = REQUEST_IO,
+		[DIAG_LIMIT] = REQUEST_LIMIT,
+	};
+
+	switch (outcome) {
+	case RELOAD_APPLIED:
+		return REQUEST_DONE;
+	case RELOAD_INVALID:
+		return failures[failure];
+	case RELOAD_REFUSED:
+		break;
+	}
+	return REQUEST_REFUSED;
+}
+
 /* All who wait asked before this reload began. */
 static void on_reloaded(void *context, enum reload_outcome outcome, const char *text)
 {
-	static const enum request_result results[] = {
-		[RELOAD_APPLIED] = REQUEST_DONE,
-		[RELOAD_INVALID] = REQUEST_INVALID,
-		[RELOAD_REFUSED] = REQUEST_REFUSED,
-	};
 	struct control *control = context;
+	const enum request_result result = result_of(outcome, control->reload.loaded.failure);
 
 	while (control->waiting_count > 0) {
 		control->waiting_count--;
-		say(control, &control->waiting[control->waiting_count], results[outcome], text);
+		say(control, &control->waiting[control->waiting_count], result, text);
 	}
 }
 

@@ -128,13 +128,34 @@ static void accept_loaded(struct control *control)
 	finish(control, RELOAD_APPLIED, text);
 }
 
-static void refuse(struct control *control, const char *text)
+/* `brief` goes into the record of the event, which has no room for every text. */
+static void refuse_briefly(struct control *control, const char *text, const char *brief)
 {
 	if (strlen(text) >= EVENT_DETAIL_MAX) {
 		reload_log_problems(text); /* all of it */
+		record(control, EVENT_CONFIG_REFUSED, brief);
+	} else {
+		record(control, EVENT_CONFIG_REFUSED, text);
 	}
-	record(control, EVENT_CONFIG_REFUSED, text);
 	finish(control, RELOAD_REFUSED, text);
+}
+
+static void refuse(struct control *control, const char *text)
+{
+	refuse_briefly(control, text, text);
+}
+
+static void refuse_restart(struct control *control)
+{
+	static const char format[] = "a change of %s takes a restart";
+	const struct config_difference *difference = &control->reload.difference;
+	const bool told = difference->changes[0] != '\0';
+	char text[DIFFERENCE_CHANGES_MAX + sizeof format];
+	char brief[DIFFERENCE_REFUSED_MAX + sizeof format];
+
+	(void)snprintf(text, sizeof text, format, told ? difference->changes : difference->refused);
+	(void)snprintf(brief, sizeof brief, format, difference->refused);
+	refuse_briefly(control, text, brief);
 }
 
 static void refuse_problems(struct control *control)
@@ -248,7 +269,6 @@ static void step_names(struct control *control, uint64_t now_ns)
 static void step_loading(struct control *control, uint64_t now_ns)
 {
 	struct reload *reload = &control->reload;
-	char text[DIFFERENCE_REFUSED_MAX + 64];
 	eventfd_t count;
 
 	if (eventfd_read(reload->done_fd, &count) < 0) {
@@ -260,13 +280,12 @@ static void step_loading(struct control *control, uint64_t now_ns)
 		return;
 	}
 	if (reload->difference.refused[0] != '\0') {
-		(void)snprintf(text, sizeof text, "a change of %s takes a restart",
-			reload->difference.refused);
-		refuse(control, text);
+		refuse_restart(control);
 		return;
 	}
 	reload_log_problems(reload->loaded.problem_lines);
-	if (!difference_is_any(&reload->difference) && !lookup_is_needed(reload->loaded.config)) {
+	if (!difference_is_any(&reload->difference) && !lookup_is_needed(reload->loaded.config) &&
+		!sockets_are_lost(reload->loaded.config)) {
 		accept_loaded(control);
 		return;
 	}

@@ -39,7 +39,7 @@ enum reload_stage {
 
 enum reload_outcome {
 	RELOAD_APPLIED,
-	RELOAD_INVALID, /* the configuration has mistakes: the text names them */
+	RELOAD_INVALID, /* the configuration cannot be used: the text says why */
 	RELOAD_REFUSED, /* it cannot be had here and now */
 };
 

@@ -350,7 +350,7 @@ static void what_cannot_be_used_changes_nothing(void **state)
 	assert_int_equal(event.kind, EVENT_CONFIG_REFUSED);
 	assert_non_null(strstr(event.detail, "file:13:1: error: unknown key 'wait'"));
 	event = reload(&world, IN("a") MORE A "[server]\nworkers = 7\n");
-	assert_non_null(strstr(event.detail, "server.workers takes a restart"));
+	assert_non_null(strstr(event.detail, "7) takes a restart"));
 	atomic_store(&world.refuse_prepare, true);
 	event = reload(&world, IN("a") MORE A);
 	assert_string_equal(event.detail, "not this one");

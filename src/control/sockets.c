@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "control/sockets_internal.h"
 #include "control/spread.h"
 #include "model/shm.h"
 #include "os/socket.h"
@@ -86,6 +87,8 @@ struct wanted {
 	uint32_t listener; /* index of its listener_entry */
 	uint32_t number;   /* of its records */
 	bool fresh;        /* to be put on record; else it is there */
+	bool again;        /* the file of the one that is on record is gone: made again */
+	uint32_t before;   /* its number */
 	int *fds;          /* of a fresh one, by worker; -1: none */
 };
 
@@ -106,16 +109,6 @@ struct sockets_plan {
 	uint32_t number_count;
 	struct number *numbers; /* owned */
 };
-
-static bool same_address(const struct sockaddr_any *a, const struct sockaddr_any *b)
-{
-	/* The kernel counts the NUL behind a path, and others do not. */
-	if (a->generic.sa_family == AF_UNIX && b->generic.sa_family == AF_UNIX &&
-		a->local.sun_path[0] != '\0') {
-		return strncmp(a->local.sun_path, b->local.sun_path, sizeof a->local.sun_path) == 0;
-	}
-	return sockaddr_equal(a, b);
-}
 
 static bool is_wildcard(const struct sockaddr_any *address)
 {
@@ -157,7 +150,8 @@ static void look_at_number(struct sockets_plan *plan, uint32_t number)
 	}
 }
 
-static struct sockets_plan *make_plan(const struct config *config, struct shm *shm)
+static struct sockets_plan *make_plan(
+	const struct config *config, const struct config *old, struct shm *shm)
 {
 	struct sockets_plan *plan = calloc(1, sizeof *plan);
 
@@ -166,6 +160,7 @@ static struct sockets_plan *make_plan(const struct config *config, struct shm *s
 	}
 	plan->shm = shm;
 	plan->config = config;
+	plan->old = old;
 	plan->number_count = shm_listen_limit(shm);
 	plan->numbers = calloc(plan->number_count + 1U, sizeof *plan->numbers);
 	plan->wanted =
@@ -180,6 +175,16 @@ static struct sockets_plan *make_plan(const struct config *config, struct shm *s
 	return plan;
 }
 
+/*
+ * Somebody has deleted the file of a UNIX socket, and nobody can connect any more. A file that is
+ * there stays as it is, also one that is not ours. Only at a reload: a successor goes on with what
+ * there is.
+ */
+static bool is_lost(const struct sockets_plan *plan, const struct wanted *wanted)
+{
+	return plan->old != NULL && socket_file_is_gone(&wanted->spec.address);
+}
+
 /* Returns 0, or -EINPROGRESS when the address is being closed. */
 static int find_number(struct sockets_plan *plan, struct wanted *wanted, enum plan_rule rule)
 {
@@ -188,8 +193,13 @@ static int find_number(struct sockets_plan *plan, struct wanted *wanted, enum pl
 		struct number *entry = &plan->numbers[i];
 
 		if (entry->use == NUMBER_FREE ||
-			!same_address(&entry->address, &wanted->spec.address)) {
+			!sockets_same_address(&entry->address, &wanted->spec.address)) {
 			continue;
+		}
+		if (entry->use == NUMBER_UNWANTED && is_lost(plan, wanted)) {
+			wanted->again = true;
+			wanted->before = i;
+			return 0;
 		}
 		if (entry->use == NUMBER_UNWANTED) {
 			entry->use = NUMBER_WANTED;
@@ -283,6 +293,33 @@ static int explain(const struct wanted *wanted, int r, const struct error *why, 
 		low ? " (a port below 1024 takes CAP_NET_BIND_SERVICE)" : "");
 }
 
+static void close_wanted(const struct sockets_plan *plan, const struct wanted *wanted)
+{
+	const bool bound = wanted->fds != NULL && wanted->fds[0] >= 0;
+
+	for (uint32_t worker = 0; bound && worker < plan->shm->workers; worker++) {
+		socket_close(wanted->fds[worker]);
+	}
+	if (bound && wanted->spec.address.generic.sa_family == AF_UNIX) {
+		socket_remove_stale(&wanted->spec.address);
+	}
+}
+
+/* It cannot be made again: no reason to refuse what the reload is about. */
+static void leave_lost(struct sockets_plan *plan, struct wanted *wanted, const struct error *why)
+{
+	log_message(LOG_WARN, "listener_lost",
+		"listener \"%s\": its file was deleted and cannot be made again: %s",
+		wanted->config->name, why->text);
+	close_wanted(plan, wanted);
+	free(wanted->fds);
+	wanted->fds = NULL;
+	wanted->fresh = false;
+	wanted->again = false;
+	wanted->number = wanted->before;
+	plan->numbers[wanted->before].use = NUMBER_WANTED;
+}
+
 static int open_fresh(struct sockets_plan *plan, struct error *err)
 {
 	uint32_t next = 0;
@@ -304,23 +341,36 @@ static int open_fresh(struct sockets_plan *plan, struct error *err)
 		wanted->number = (uint32_t)number;
 		next = wanted->number + 1;
 		r = open_wanted(plan, wanted, &why);
-		if (r < 0) {
+		if (r < 0 && wanted->again) {
+			leave_lost(plan, wanted, &why);
+		} else if (r < 0) {
 			return explain(wanted, r, &why, err);
 		}
 	}
 	return 0;
 }
 
+bool sockets_are_lost(const struct config *config)
+{
+	for (uint32_t i = 0; i < config->listener_count - config->kept_listener_count; i++) {
+		const struct address *address = &config->listeners[i].address;
+
+		if (address->kind == ADDRESS_LOCAL && socket_file_is_gone(&address->numeric)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 int sockets_plan(const struct config *config, const struct config *old, struct shm *shm,
 	enum plan_rule rule, struct sockets_plan **ret_plan, struct error *err)
 {
-	struct sockets_plan *plan = make_plan(config, shm);
+	struct sockets_plan *plan = make_plan(config, old, shm);
 	int r;
 
 	if (plan == NULL) {
 		return error_set(err, ENOMEM, "cannot open the listeners");
 	}
-	plan->old = old;
 	r = list_wanted(plan, rule, err);
 	if (r == 0) {
 		r = open_fresh(plan, err);
@@ -346,15 +396,7 @@ static void free_plan(struct sockets_plan *plan)
 void sockets_abandon(struct sockets_plan *plan)
 {
 	for (uint32_t i = 0; plan->wanted != NULL && i < plan->count; i++) {
-		const struct wanted *wanted = &plan->wanted[i];
-		const bool bound = wanted->fds != NULL && wanted->fds[0] >= 0;
-
-		for (uint32_t worker = 0; bound && worker < plan->shm->workers; worker++) {
-			socket_close(wanted->fds[worker]);
-		}
-		if (bound && wanted->spec.address.generic.sa_family == AF_UNIX) {
-			socket_remove_stale(&wanted->spec.address);
-		}
+		close_wanted(plan, &plan->wanted[i]);
 	}
 	free_plan(plan);
 }
@@ -364,6 +406,10 @@ static void put_on_record(const struct sockets_plan *plan, const struct wanted *
 	const bool local = wanted->spec.address.generic.sa_family == AF_UNIX;
 
 	assert(wanted->fds != NULL);
+	if (wanted->again) {
+		log_message(LOG_WARN, "listener_remade",
+			"listener \"%s\": its file was deleted; made again", wanted->config->name);
+	}
 	for (uint32_t worker = 0; worker < plan->shm->workers; worker++) {
 		listen_record_open(shm_listen_record(plan->shm, worker, wanted->number),
 			wanted->fds[worker], wanted->listener, local ? LISTEN_LOCAL : 0,
@@ -426,24 +472,6 @@ static void retire(struct shm *shm, uint32_t number)
 	}
 }
 
-/* Without memory a file of a UNIX socket may be left behind: whoever binds it next replaces it. */
-static void remember_closing(
-	struct sockets_closing *closing, uint32_t number, const struct sockaddr_any *address)
-{
-	if (closing->count == closing->room) {
-		const uint32_t room = 2 * closing->room + 8;
-		struct closing_socket *list = realloc(closing->list, room * sizeof *list);
-
-		if (list == NULL) {
-			return;
-		}
-		closing->list = list;
-		closing->room = room;
-	}
-	closing->list[closing->count++] =
-		(struct closing_socket){.number = number, .address = *address};
-}
-
 bool sockets_commit(struct sockets_plan *plan, struct sockets_closing *closing)
 {
 	bool changed = false;
@@ -452,6 +480,10 @@ bool sockets_commit(struct sockets_plan *plan, struct sockets_closing *closing)
 		const struct wanted *wanted = &plan->wanted[i];
 
 		if (wanted->fresh) {
+			if (wanted->again) {
+				/* First: a successor must not take it for the one that serves. */
+				retire(plan->shm, wanted->before);
+			}
 			put_on_record(plan, wanted);
 			changed = true;
 		} else {
@@ -461,7 +493,7 @@ bool sockets_commit(struct sockets_plan *plan, struct sockets_closing *closing)
 	for (uint32_t i = 0; i < plan->number_count; i++) {
 		if (plan->numbers[i].use == NUMBER_UNWANTED) {
 			retire(plan->shm, i);
-			remember_closing(closing, i, &plan->numbers[i].address);
+			sockets_remember_closing(closing, i, &plan->numbers[i].address);
 			changed = true;
 		}
 	}
@@ -472,48 +504,16 @@ bool sockets_commit(struct sockets_plan *plan, struct sockets_closing *closing)
 void sockets_find_closing(struct shm *shm, struct sockets_closing *closing)
 {
 	const struct config none = {.listener_count = 0};
-	struct sockets_plan *plan = make_plan(&none, shm);
+	struct sockets_plan *plan = make_plan(&none, NULL, shm);
 
 	for (uint32_t i = 0; plan != NULL && i < plan->number_count; i++) {
 		if (plan->numbers[i].use == NUMBER_CLOSING) {
-			remember_closing(closing, i, &plan->numbers[i].address);
+			sockets_remember_closing(closing, i, &plan->numbers[i].address);
 		}
 	}
 	if (plan != NULL) {
 		free_plan(plan);
 	}
-}
-
-static bool is_closed(const struct shm *shm, uint32_t number)
-{
-	for (uint32_t worker = 0; worker < shm->workers; worker++) {
-		if (listen_record_state(shm_listen_record(shm, worker, number)) != LISTEN_FREE) {
-			return false;
-		}
-	}
-	return true;
-}
-
-void sockets_check_closing(struct shm *shm, struct sockets_closing *closing)
-{
-	for (uint32_t i = 0; i < closing->count;) {
-		const struct closing_socket *entry = &closing->list[i];
-
-		if (!is_closed(shm, entry->number)) {
-			i++;
-			continue;
-		}
-		if (entry->address.generic.sa_family == AF_UNIX) {
-			socket_remove_stale(&entry->address);
-		}
-		closing->list[i] = closing->list[--closing->count];
-	}
-}
-
-void sockets_closing_done(struct sockets_closing *closing)
-{
-	free(closing->list);
-	*closing = (struct sockets_closing){.list = NULL};
 }
 
 int sockets_open(const struct config *config, struct shm *shm, struct error *err)
@@ -529,30 +529,4 @@ int sockets_open(const struct config *config, struct shm *shm, struct error *err
 	(void)sockets_commit(plan, &none);
 	sockets_closing_done(&none);
 	return 0;
-}
-
-void sockets_close(struct shm *shm)
-{
-	for (uint32_t worker = 0; worker < shm->workers; worker++) {
-		for (uint32_t i = 0; i < shm_listen_limit(shm); i++) {
-			struct listen_record *record = shm_listen_record(shm, worker, i);
-
-			if (listen_record_is_live(record)) {
-				socket_close(record->fd);
-				listen_record_set_state(record, LISTEN_FREE);
-			}
-		}
-	}
-}
-
-void sockets_unlink(const struct config *config)
-{
-	for (uint32_t i = 0; i < config->listener_count; i++) {
-		const struct address *address = &config->listeners[i].address;
-
-		/* Another process may have taken the path over meanwhile: then it is live. */
-		if (address->kind == ADDRESS_LOCAL) {
-			socket_remove_stale(&address->numeric);
-		}
-	}
 }

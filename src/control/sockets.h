@@ -8,7 +8,8 @@
  *
  * What a reload changes is planned first: all that can fail happens then, and what has been opened
  * can still be closed. An address that stays keeps its sockets, whatever the name of its listener
- * is now. Those that are not wanted any more are retired: the workers empty and close them.
+ * is now. Those that are not wanted any more are retired: the workers empty and close them. So are
+ * UNIX sockets whose file somebody has deleted, for which new ones are made.
  *
  * Threads: the first thread.
  */
@@ -46,6 +47,9 @@ enum plan_rule {
  * both sides allow sharing. Returns 0 or a negative errno with the tables as they were.
  */
 int sockets_open(const struct config *config, struct shm *shm, struct error *err);
+
+/* Whether the file of some UNIX socket is gone, so that a plan would make it again. */
+bool sockets_are_lost(const struct config *config);
 
 /*
  * Opens what is missing, and finds what is too much. `old` is what the sockets were made or last

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -271,6 +272,64 @@ static void the_file_of_a_unix_socket_goes_with_it(void **state)
 	config_free(without);
 }
 
+static bool connects(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int r;
+
+	(void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+	r = connect(fd, (const struct sockaddr *)&address, sizeof address);
+	(void)close(fd);
+	return r == 0;
+}
+
+static void a_unix_socket_without_its_file_is_made_again(void **state)
+{
+	struct bench *bench = *state;
+	struct sockets_plan *plan;
+	struct error err;
+	char more[200];
+	char path[100];
+	struct config *config;
+	FILE *file;
+
+	(void)snprintf(path, sizeof path, "%s/socket", bench->directory);
+	(void)snprintf(
+		more, sizeof more, "[[listeners]]\naddress = \"unix:%s\"\nbacklog = 1\n", path);
+	config = listening(bench, "", more);
+	assert_int_equal(sockets_open(config, &bench->shm, &err), 0);
+	assert_false(sockets_are_lost(config));
+	assert_int_equal(unlink(path), 0);
+	assert_true(sockets_are_lost(config));
+	assert_int_equal(plan_and_commit(bench, config), 0); /* no reload: it stays as it is */
+	assert_false(connects(path));
+	assert_int_equal(sockets_plan(config, config, &bench->shm, PLAN_WAIT, &plan, &err), 0);
+	sockets_abandon(plan);
+	assert_true(sockets_are_lost(config));
+	assert_int_equal(sockets_plan(config, config, &bench->shm, PLAN_WAIT, &plan, &err), 0);
+	assert_true(sockets_commit(plan, &bench->closing));
+	assert_int_equal(count(bench, LISTEN_OPEN, 0), 2);
+	assert_int_equal(count(bench, LISTEN_OPEN, LISTEN_RETIRED), 2);
+	close_retired(bench);
+	sockets_check_closing(&bench->shm, &bench->closing);
+	assert_int_equal(bench->closing.count, 0);
+	assert_false(sockets_are_lost(config));
+	/* The queue has room for two: nobody has connected to see whether it lives. */
+	assert_true(connects(path));
+	assert_true(connects(path));
+	assert_false(connects(path));
+	/* What is there now is somebody else's. */
+	assert_int_equal(unlink(path), 0);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(sockets_plan(config, config, &bench->shm, PLAN_WAIT, &plan, &err), 0);
+	assert_false(sockets_commit(plan, &bench->closing));
+	assert_int_equal(unlink(path), 0);
+	config_free(config);
+}
+
 static void a_successor_finds_what_is_being_closed(void **state)
 {
 	struct bench *bench = *state;
@@ -334,6 +393,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_fails_leaves_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			the_file_of_a_unix_socket_goes_with_it, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_unix_socket_without_its_file_is_made_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_successor_finds_what_is_being_closed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(

@@ -15,7 +15,7 @@
 #include "main/exit_code.h"
 #include "main/options.h"
 
-enum { TARGET_MAX = 2048, AFTER_MAX = 256 };
+enum { TARGET_MAX = 2048, AFTER_MAX = 256, COMPLAINT_MAX = 1024 };
 
 /* An option that becomes a parameter of the request. */
 struct parameter {
@@ -24,18 +24,9 @@ struct parameter {
 	const char *value; /* NULL: not given */
 };
 
-/* Writes text from elsewhere, made harmless, into a sentence for the user. */
-static void complain(const char *before, const char *text, const char *after)
-{
-	char *escaped = columns_escape(text);
-
-	(void)fprintf(stderr, "loble: %s%s%s\n", before, escaped == NULL ? "" : escaped, after);
-	free(escaped);
-}
-
 static int usage(const char *before, const char *text, const char *after)
 {
-	complain(before, text, after);
+	ctl_complain(false, before, text, after);
 	(void)fputs("Try 'loble ctl --help'.\n", stderr);
 	return EXIT_CODE_USAGE;
 }
@@ -76,29 +67,49 @@ static int refuse_option(const struct ctl_row *row, const struct parameter *para
 	return usage(before, row->name, "'");
 }
 
+static void list_sockets(const struct admin_found *found, bool json)
+{
+	char text[COMPLAINT_MAX] = "";
+	size_t length = 0;
+
+	if (!json) {
+		(void)fputs("loble: several balancers run here; name one with --socket:\n", stderr);
+	}
+	for (uint32_t i = 0; i < found->count; i++) {
+		if (!json) {
+			ctl_complain(false, "  ", found->paths[i], "");
+		} else if (length < sizeof text) {
+			length += (size_t)snprintf(text + length, sizeof text - length, "%s%s",
+				i > 0 ? ", " : "", found->paths[i]);
+		}
+	}
+	if (json) {
+		ctl_complain(
+			true, "several balancers run here; name one with --socket: ", text, "");
+	}
+}
+
 /* The only live socket, or NULL with everything said and *ret_code set. */
-static const char *choose_socket(struct admin_found *found, int *ret_code)
+static const char *choose_socket(struct admin_found *found, bool json, int *ret_code)
 {
 	admin_socket_find(found);
 	if (found->count == 1) {
 		return found->paths[0];
 	}
 	if (found->count > 1) {
-		(void)fputs("loble: several balancers run here; name one with --socket:\n", stderr);
-		for (uint32_t i = 0; i < found->count; i++) {
-			complain("  ", found->paths[i], "");
-		}
+		list_sockets(found, json);
 		*ret_code = EXIT_CODE_UNAVAILABLE;
 		return NULL;
 	}
 	if (found->refused[0] != '\0') {
-		complain("", found->refused, ": not permitted");
+		ctl_complain(json, "", found->refused, ": not permitted");
 		*ret_code = EXIT_CODE_PERMISSION;
 		return NULL;
 	}
-	(void)fputs("loble: no running balancer was found in the default places; name its admin "
-		    "socket with --socket\n",
-		stderr);
+	ctl_complain(json,
+		"no running balancer was found in the default places; name its admin "
+		"socket with --socket",
+		"", "");
 	*ret_code = EXIT_CODE_UNAVAILABLE;
 	return NULL;
 }
@@ -179,9 +190,26 @@ static int code_of_error(int error)
 	}
 }
 
-/* Of an answer that says no. */
-static int code_of_status(unsigned status)
+/* The word for scripts in an answer that says no. */
+static const struct {
+	const char *reason;
+	int code;
+} code_of_reason[] = {
+	{"invalid", EXIT_CODE_CONFIG}, {"no_file", EXIT_CODE_NO_FILE},
+	{"not_permitted", EXIT_CODE_PERMISSION}, {"io", EXIT_CODE_IO}, {"limit", EXIT_CODE_LIMIT},
+	{"unknown", EXIT_CODE_USAGE}, /* a name of the command line */
+};
+
+/* Of an answer. One without such a word may be that of another version. */
+static int code_of_answer(unsigned status, const json_t *json)
 {
+	const char *reason = json_string_value(json_object_get(json, "reason"));
+
+	for (size_t i = 0; reason != NULL && i < ARRAY_COUNT(code_of_reason); i++) {
+		if (strcmp(reason, code_of_reason[i].reason) == 0) {
+			return code_of_reason[i].code;
+		}
+	}
 	switch (status) {
 	case 200:
 	case 202:
@@ -197,16 +225,19 @@ static int code_of_status(unsigned status)
 	}
 }
 
-static int show_error(const struct ctl_answer *answer, const json_t *json)
+static int show_error(
+	const struct options *options, const struct ctl_answer *answer, const json_t *json)
 {
 	const char *text = json_string_value(json_object_get(json, "error"));
 
-	if (text != NULL && strchr(text, '\n') != NULL) {
+	if (text != NULL && options->json) {
+		(void)fwrite(answer->body, 1, answer->length, stdout);
+	} else if (text != NULL && strchr(text, '\n') != NULL) {
 		(void)columns_print_lines(text, stderr);
 	} else {
-		complain("", text == NULL ? "the balancer refuses" : text, "");
+		ctl_complain(options->json, "", text == NULL ? "the balancer refuses" : text, "");
 	}
-	return code_of_status(answer->status);
+	return code_of_answer(answer->status, json);
 }
 
 static int print(const struct ctl_row *row, const json_t *json)
@@ -237,12 +268,12 @@ static int conclude(const struct ctl_row *row, const struct options *options, co
 {
 	json_error_t mistake;
 	json_t *json = json_loadb(answer->body, answer->length, 0, &mistake);
-	int code = code_of_status(answer->status);
+	int code = code_of_answer(answer->status, json);
 
 	if (code != EXIT_CODE_DONE) {
-		code = show_error(answer, json);
+		code = show_error(options, answer, json);
 	} else if (json == NULL) {
-		complain("the answer is no JSON: ", mistake.text, "");
+		ctl_complain(options->json, "the answer is no JSON: ", mistake.text, "");
 		code = EXIT_CODE_UNAVAILABLE;
 	} else {
 		code = show(row, options, socket, answer, json);
@@ -279,13 +310,13 @@ int command_ctl(const struct options *options)
 		.timeout_ms = options->wait ? row->wait_timeout_ms : row->timeout_ms,
 	};
 	if (request.socket == NULL) {
-		request.socket = choose_socket(&found, &code);
+		request.socket = choose_socket(&found, options->json, &code);
 	}
 	if (request.socket == NULL) {
 		return code;
 	}
 	if (ctl_exchange(&request, &answer, &err) < 0) {
-		complain("", err.text, "");
+		ctl_complain(options->json, "", err.text, "");
 		return code_of_error(err.code);
 	}
 	code = conclude(row, options, request.socket, &answer);

@@ -54,5 +54,11 @@ bool ctl_print_backends(const json_t *answer, FILE *file);
 bool ctl_print_sessions(const json_t *answer, FILE *file);
 bool ctl_print_accepted(const json_t *answer, FILE *file);
 
+/*
+ * Says what went wrong: as a sentence on standard error, or with `json` as {"error": ...} on
+ * standard output, and then nowhere else. `text` may be from elsewhere: it is made harmless.
+ */
+void ctl_complain(bool json, const char *before, const char *text, const char *after);
+
 /* Looks at the status until the attempt is over, while one process takes the other's place. */
 int ctl_follow_upgrade(const char *socket, const json_t *answer, bool json);

@@ -16,6 +16,7 @@ enum {
 	LOOK_MS = 100,    /* between two looks */
 	ANSWER_MS = 5000, /* for the answer to one */
 	NS_PER_MS = 1000000,
+	MISTAKE_MAX = 256,
 };
 
 /*
@@ -50,11 +51,12 @@ static bool is_over(const json_t *upgrade, json_int_t attempt)
 		json_integer_value(json_object_get(upgrade, "attempts")) >= attempt;
 }
 
-static void print_json(const json_t *status, json_int_t attempt)
+/* `mistake` is NULL where there is none. */
+static void print_json(const json_t *status, json_int_t attempt, const char *mistake)
 {
-	json_t *outcome = json_pack("{s:b, s:I, s:O, s:O?}", "accepted", 1, "attempt", attempt,
-		"upgrade", json_object_get(status, "upgrade"), "version",
-		json_object_get(status, "version"));
+	json_t *outcome = json_pack("{s:b, s:I, s:O, s:O?, s:s*}", "accepted", 1, "attempt",
+		attempt, "upgrade", json_object_get(status, "upgrade"), "version",
+		json_object_get(status, "version"), "error", mistake);
 
 	if (outcome != NULL) {
 		(void)json_dumpf(outcome, stdout, JSON_COMPACT);
@@ -63,12 +65,12 @@ static void print_json(const json_t *status, json_int_t attempt)
 	json_decref(outcome);
 }
 
-static void say(FILE *file, const char *before, const json_t *text)
+static void say_version(const json_t *status)
 {
-	const char *value = json_string_value(text);
-	char *escaped = columns_escape(value == NULL ? "" : value);
+	const char *version = json_string_value(json_object_get(status, "version"));
+	char *escaped = columns_escape(version == NULL ? "" : version);
 
-	(void)fprintf(file, "%s%s\n", before, escaped == NULL ? "" : escaped);
+	(void)fprintf(stdout, "done: version %s\n", escaped == NULL ? "" : escaped);
 	free(escaped);
 }
 
@@ -77,15 +79,18 @@ static int tell(const json_t *status, json_int_t attempt, bool json)
 {
 	const json_t *upgrade = json_object_get(status, "upgrade");
 	const char *state = json_string_value(json_object_get(upgrade, "state"));
+	const char *reason = json_string_value(json_object_get(upgrade, "reason"));
 	const bool done = strcmp(state, "done") == 0;
+	char mistake[MISTAKE_MAX];
 
+	(void)snprintf(mistake, sizeof mistake, "the upgrade was refused: %s",
+		reason == NULL ? "" : reason);
 	if (json) {
-		print_json(status, attempt);
+		print_json(status, attempt, done ? NULL : mistake);
 	} else if (done) {
-		say(stdout, "done: version ", json_object_get(status, "version"));
-	}
-	if (!done) {
-		say(stderr, "loble: the upgrade was refused: ", json_object_get(upgrade, "reason"));
+		say_version(status);
+	} else {
+		ctl_complain(false, "", mistake, "");
 	}
 	return done ? EXIT_CODE_DONE : EXIT_CODE_REFUSED;
 }
@@ -107,6 +112,6 @@ int ctl_follow_upgrade(const char *socket, const json_t *answer, bool json)
 		json_decref(status);
 		(void)poll(NULL, 0, LOOK_MS);
 	} while (clock_monotonic_ns() < end_ns);
-	(void)fputs("loble: the upgrade was not over in time\n", stderr);
+	ctl_complain(json, "the upgrade was not over in time", "", "");
 	return EXIT_CODE_TIMEOUT;
 }

@@ -1,11 +1,35 @@
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
 #include "main/columns.h"
 #include "main/ctl.h"
+#include "observe/json.h"
 
-enum { TEXT_MAX = 32, LINE_MAX_BYTES = 256 };
+enum { TEXT_MAX = 32, LINE_MAX_BYTES = 256, COMPLAINT_MAX = 1024 };
+
+void ctl_complain(bool json, const char *before, const char *text, const char *after)
+{
+	char line[COMPLAINT_MAX];
+	char *escaped;
+	json_t *object;
+
+	if (!json) {
+		escaped = columns_escape(text);
+		(void)fprintf(
+			stderr, "loble: %s%s%s\n", before, escaped == NULL ? "" : escaped, after);
+		free(escaped);
+		return;
+	}
+	(void)snprintf(line, sizeof line, "%s%s%s", before, text, after);
+	object = json_pack("{s:o}", "error", json_text(line));
+	if (object == NULL || json_dumpf(object, stdout, JSON_COMPACT) < 0) {
+		(void)fputs("{\"error\":\"out of memory\"}", stdout);
+	}
+	(void)fputc('\n', stdout);
+	json_decref(object);
+}
 
 static const char *text_of(const json_t *object, const char *key)
 {
@@ -105,6 +129,14 @@ static void add_process(struct columns *columns, const json_t *answer)
 	add_pair(columns, "snapshot", line);
 }
 
+static const char *listener_state(const json_t *listener)
+{
+	if (is_true(listener, "leaving")) {
+		return "leaving";
+	}
+	return is_true(listener, "open") ? "open" : "closed";
+}
+
 static bool print_listeners(const json_t *list, FILE *file)
 {
 	static const char *const titles[] = {
@@ -119,7 +151,7 @@ static bool print_listeners(const json_t *list, FILE *file)
 		columns_add(&columns, text_of(one, "name"));
 		columns_add(&columns, text_of(one, "address"));
 		columns_add(&columns, text_of(one, "pool"));
-		columns_add(&columns, is_true(one, "open") ? "open" : "closed");
+		columns_add(&columns, listener_state(one));
 		columns_format(&columns, "%lld", number_of(one, "active"));
 		columns_format(&columns, "%lld", number_of(one, "connections"));
 	}
@@ -128,7 +160,7 @@ static bool print_listeners(const json_t *list, FILE *file)
 
 static bool print_pools(const json_t *list, FILE *file)
 {
-	static const char *const titles[] = {"POOL", "ALGORITHM", ">HEALTHY", ">DRAINING",
+	static const char *const titles[] = {"POOL", "STATE", "ALGORITHM", ">HEALTHY", ">DRAINING",
 		">UNHEALTHY", ">MAINTENANCE", ">SESSIONS"};
 	struct columns columns;
 	const json_t *one;
@@ -138,6 +170,7 @@ static bool print_pools(const json_t *list, FILE *file)
 	json_array_foreach(list, i, one)
 	{
 		columns_add(&columns, text_of(one, "name"));
+		columns_add(&columns, is_true(one, "leaving") ? "leaving" : "configured");
 		columns_add(&columns, text_of(one, "algorithm"));
 		columns_format(&columns, "%lld", number_of(one, "healthy"));
 		columns_format(&columns, "%lld", number_of(one, "draining"));

@@ -9,16 +9,15 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "main/descriptors.h"
 #include "model/limits.h"
 
 enum {
 	KERNEL_MAJOR = 5, /* what is used at least came with 5.10 */
 	KERNEL_MINOR = 10,
-	DESCRIPTORS_WANTED = 1024 * 1024,
 	DESCRIPTORS_FEW = 65536,
-	DESCRIPTORS_RESERVED = 512, /* as main/lifecycle.c has it */
-	BACKLOG = 4096,             /* the default of a listener */
-	PORTS_FEW = 28000,          /* the usual range has 28,232 */
+	BACKLOG = 4096,    /* the default of a listener */
+	PORTS_FEW = 28000, /* the usual range has 28,232 */
 	CONNTRACK_FEW = 262144,
 	PIPE_BYTES = 1024 * 1024,
 	PIPE_PAGES = PIPE_BYTES / 4096,
@@ -73,8 +72,8 @@ static void judge_descriptors(const struct host *host, struct doctor_finding *fi
 			? DESCRIPTORS_WANTED
 			: host->nr_open;
 	}
-	say(finding, "%" PRId64 " descriptors, enough for %" PRId64 " sessions", limit,
-		limit > DESCRIPTORS_RESERVED ? (limit - DESCRIPTORS_RESERVED) / 2 : 0);
+	say(finding, "%" PRId64 " descriptors, enough for %" PRIu32 " sessions", limit,
+		descriptors_to_sessions(limit < 0 ? 0 : (uint64_t)limit));
 	if (limit >= DESCRIPTORS_FEW) {
 		return;
 	}

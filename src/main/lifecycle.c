@@ -17,6 +17,7 @@
 #include "control/spread.h"
 #include "data/claims.h"
 #include "main/admin_socket.h"
+#include "main/descriptors.h"
 #include "main/exit_code.h"
 #include "main/plane.h"
 #include "main/reloading.h"
@@ -32,11 +33,7 @@
 #include "os/process.h"
 #include "os/thread.h"
 
-enum {
-	DESCRIPTORS_WANTED = 1024 * 1024,
-	DESCRIPTORS_RESERVED = 512, /* for all that is no session: pipes, logs, probes, metrics */
-	LOG_FLUSH_MS = 1000,
-};
+enum { LOG_FLUSH_MS = 1000 };
 
 /* All that runs. Made in this order, and undone in the reverse one. */
 struct process {
@@ -79,21 +76,11 @@ static uint32_t smaller(uint64_t a, uint64_t b)
 	return (uint32_t)(a < b ? a : b);
 }
 
-/* Two descriptors per session, and some for everything else. */
-static uint32_t sessions_for(uint64_t descriptors)
-{
-	const uint64_t usable = descriptors > 2 * DESCRIPTORS_RESERVED
-		? descriptors - DESCRIPTORS_RESERVED
-		: descriptors / 2;
-
-	return smaller(usable / 2, SESSIONS_MAX);
-}
-
 uint64_t lifecycle_settle(struct config *config)
 {
 	const uint64_t wanted = config->server.max_sessions == 0
 		? DESCRIPTORS_WANTED
-		: 2 * (uint64_t)config->server.max_sessions + DESCRIPTORS_RESERVED;
+		: descriptors_of_sessions(config->server.max_sessions);
 	const uint64_t descriptors = privilege_raise_descriptors(wanted);
 
 	if (config->server.workers == 0) {
@@ -101,7 +88,7 @@ uint64_t lifecycle_settle(struct config *config)
 	}
 	config->server.workers = smaller(config->server.workers, WORKERS_MAX);
 	if (config->server.max_sessions == 0) {
-		config->server.max_sessions = sessions_for(descriptors);
+		config->server.max_sessions = descriptors_to_sessions(descriptors);
 	}
 	config->server.max_sessions = smaller(config->server.max_sessions, SESSIONS_MAX);
 	return descriptors;

@@ -1,6 +1,5 @@
 #include "main/load.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,24 +16,15 @@ const char *load_path(const char *given)
 /* What kept the configuration from being used. */
 static int code_of(const struct diag *diag)
 {
-	switch (diag_read_error(diag)) {
-	case 0:
-		return EXIT_CODE_CONFIG;
-	case ENOENT:
-	case ENOTDIR:
-		return EXIT_CODE_NO_FILE;
-	case EACCES:
-	case EPERM:
-		return EXIT_CODE_PERMISSION;
-	case EIO:
-		return EXIT_CODE_IO;
-	case ENOMEM:
-	case EMFILE:
-	case ENFILE:
-		return EXIT_CODE_LIMIT;
-	default: /* a directory, a FIFO: there is something, but no configuration */
-		return EXIT_CODE_CONFIG;
-	}
+	static const int codes[] = {
+		[DIAG_CONTENT] = EXIT_CODE_CONFIG,
+		[DIAG_NO_FILE] = EXIT_CODE_NO_FILE,
+		[DIAG_NOT_PERMITTED] = EXIT_CODE_PERMISSION,
+		[DIAG_IO] = EXIT_CODE_IO,
+		[DIAG_LIMIT] = EXIT_CODE_LIMIT,
+	};
+
+	return codes[diag_failure(diag)];
 }
 
 static int report(const struct diag *diag, const struct config *config, enum message_format format)

@@ -97,12 +97,15 @@ int main(int argc, char **argv)
 		takeover_wait();
 		r = options_parse(argc, argv, &options, &err);
 	}
+	if (r < 0 && err.code == ENOMEM) {
+		(void)fprintf(stderr, "loble: %s\n", err.text);
+		return EXIT_CODE_LIMIT;
+	}
 	if (r < 0) {
-		if (err.code == ENOMEM) {
-			(void)fprintf(stderr, "loble: %s\n", err.text);
-			return EXIT_CODE_LIMIT;
-		}
-		(void)fprintf(stderr, "loble: %s\nTry 'loble --help'.\n", err.text);
+		const char *command = command_table[options.command].name;
+
+		(void)fprintf(stderr, "loble: %s\nTry 'loble %s%s--help'.\n", err.text, command,
+			*command == '\0' ? "" : " ");
 		return EXIT_CODE_USAGE;
 	}
 	return finish_output(execute(&options));

@@ -30,6 +30,7 @@ void reloading_load(const char *path, struct control_loaded *ret_loaded)
 	struct diag *diag = diag_create();
 	struct control_loaded loaded = {.config = config_load_file(path, diag)};
 
+	loaded.failure = diag_failure(diag);
 	loaded.problems = load_text_of(diag, diag_print);
 	loaded.problem_lines = load_text_of(diag, diag_print_lines);
 	if (loaded.config != NULL) {
@@ -37,6 +38,7 @@ void reloading_load(const char *path, struct control_loaded *ret_loaded)
 		if (loaded.text == NULL) {
 			config_free(loaded.config);
 			loaded.config = NULL;
+			loaded.failure = DIAG_LIMIT;
 		}
 	}
 	diag_free(diag);

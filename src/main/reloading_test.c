@@ -59,6 +59,7 @@ static void every_mistake_has_a_line_with_its_place(void **state)
 	write_file(&file, "[listener]\naddress = ':1'\nx = 1\n[[backends]]\naddress = 7\n");
 	reloading_load(file.path, &loaded);
 	assert_null(loaded.config);
+	assert_int_equal(loaded.failure, DIAG_CONTENT);
 	assert_null(loaded.text);
 	(void)snprintf(expected, sizeof expected, "%s:3:1: error: unknown key 'x'", file.path);
 	assert_non_null(strstr(loaded.problem_lines, expected));
@@ -77,6 +78,7 @@ static void a_file_that_is_gone_is_said_to_be(void **state)
 	(void)state;
 	reloading_load("/nonexistent/loble.toml", &loaded);
 	assert_null(loaded.config);
+	assert_int_equal(loaded.failure, DIAG_NO_FILE);
 	assert_non_null(strstr(loaded.problem_lines, "/nonexistent/loble.toml: error: "));
 	drop(&loaded);
 }

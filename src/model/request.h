@@ -29,9 +29,14 @@ enum request_kind {
 enum request_result {
 	REQUEST_DONE,    /* it has been done; `text` may say what */
 	REQUEST_STARTED, /* it is under way, as number `number` */
-	REQUEST_INVALID, /* the configuration has mistakes: `text` */
+	REQUEST_INVALID, /* the configuration has mistakes: `text`, as below */
+	REQUEST_NO_FILE, /* it is not there */
+	REQUEST_NOT_PERMITTED,
+	REQUEST_IO,      /* it cannot be read */
+	REQUEST_LIMIT,   /* no memory, no descriptor */
 	REQUEST_UNKNOWN, /* there is no such thing */
-	REQUEST_REFUSED, /* not now, or not here: `text` */
+	REQUEST_REFUSED, /* not now, or not here */
+	REQUEST_RESULT_COUNT,
 };
 
 struct request {

@@ -26,9 +26,14 @@ struct answer answer_json(enum http_status status, char *text, size_t length)
 
 struct answer answer_error(enum http_status status, const char *text)
 {
+	return answer_refusal(status, NULL, text);
+}
+
+struct answer answer_refusal(enum http_status status, const char *reason, const char *text)
+{
 	struct page page = page_begin();
 
-	json_add(&page, json_pack("{s:o}", "error", json_text(text)));
+	json_add(&page, json_pack("{s:o, s:s*}", "error", json_text(text), "reason", reason));
 	page_add(&page, "\n", 1);
 	if (page.failed) {
 		page_done(&page);

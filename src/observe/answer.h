@@ -49,6 +49,9 @@ struct answer answer_text(enum http_status status, const char *text);
 /* {"error": text}; the text may be anything. */
 struct answer answer_error(enum http_status status, const char *text);
 
+/* {"error": text, "reason": reason}: with a word for scripts. */
+struct answer answer_refusal(enum http_status status, const char *reason, const char *text);
+
 /* Takes the text, which is JSON; NULL: there was no memory. */
 struct answer answer_json(enum http_status status, char *text, size_t length);
 

@@ -123,13 +123,13 @@ static json_t *since(const struct listing *listing, uint32_t index)
 		"failures", (int)change->failures);
 }
 
-/* `member` is NULL for one that is no longer configured. */
+/* `member` is NULL for one that is no longer in the snapshot. */
 static json_t *describe(const struct listing *listing, uint32_t index, const char *pool,
-	const struct snapshot_member *member)
+	const struct snapshot_member *member, bool removed)
 {
 	const struct slot *slot = &listing->api->shm->slots[index];
 	const struct slot_counters *counters = &listing->totals.slots[index];
-	const char *state = member == NULL ? "removed" : shown_state_name(shown_state_of(slot));
+	const char *state = removed ? "removed" : shown_state_name(shown_state_of(slot));
 
 	return json_pack("{s:o, s:o, s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:o}",
 		"pool", json_text(pool), "backend", json_text(slot->identity.name), "address",
@@ -145,7 +145,7 @@ static json_t *describe(const struct listing *listing, uint32_t index, const cha
 }
 
 static void list_one(struct listing *listing, uint32_t index, const char *pool,
-	const struct snapshot_member *member)
+	const struct snapshot_member *member, bool removed)
 {
 	const char *name = listing->api->shm->slots[index].identity.name;
 
@@ -154,7 +154,7 @@ static void list_one(struct listing *listing, uint32_t index, const char *pool,
 		return;
 	}
 	page_add(listing->page, listing->count > 0 ? ",\n" : "\n", listing->count > 0 ? 2 : 1);
-	json_add(listing->page, describe(listing, index, pool, member));
+	json_add(listing->page, describe(listing, index, pool, member, removed));
 	listing->count++;
 }
 
@@ -166,12 +166,12 @@ static void list_pool(struct listing *listing, const struct snapshot_pool *pool)
 		/* One that came after the counters were read is in the next answer. */
 		if (slot < listing->totals.slot_count) {
 			listing->listed[slot] = true;
-			list_one(listing, slot, pool->name, &pool->members[i]);
+			list_one(listing, slot, pool->name, &pool->members[i], pool->leaving);
 		}
 	}
 }
 
-/* Those that a reload has removed, until their last session has ended. */
+/* Those that are no longer in the snapshot, until their last session has ended. */
 static void list_removed(struct listing *listing)
 {
 	const struct shm *shm = listing->api->shm;
@@ -181,7 +181,7 @@ static void list_removed(struct listing *listing)
 
 		if (!listing->listed[i] && pool < POOLS_MAX &&
 			totals_slot_active(&listing->totals.slots[i]) > 0) {
-			list_one(listing, i, shm->pools[pool].identity.name, NULL);
+			list_one(listing, i, shm->pools[pool].identity.name, NULL, true);
 		}
 	}
 }
@@ -213,7 +213,11 @@ struct answer api_backends(const struct http_call *call)
 		.wanted_backend = route_parameter(call, "backend"),
 		.page = &page,
 	};
+	struct answer refusal;
 
+	if (!api_knows_names(call, &refusal)) {
+		return refusal;
+	}
 	if (totals_read(api->shm, &listing.totals) < 0) {
 		return answer_error(HTTP_UNAVAILABLE, "out of memory");
 	}

@@ -26,5 +26,11 @@ json_t *api_append(json_t *list, json_t *value);
 /* Whether `wanted` (NULL: any) names the backend. */
 bool api_is_backend(const char *wanted, const char *pool, const char *name);
 
+/*
+ * Whether there is what the parameters listener, pool and backend name. Else the answer that says
+ * so: 404, with what may have been meant or what there is.
+ */
+bool api_knows_names(const struct http_call *call, struct answer *ret_refusal);
+
 /* Takes the page, which becomes the answer. */
 struct answer api_page(struct page *page);

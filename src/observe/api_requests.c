@@ -49,9 +49,23 @@ struct answer api_upgrade(const struct http_call *call)
 	return post(call->context, REQUEST_UPGRADE, call->ticket);
 }
 
-static struct answer refuse(enum http_status status, const struct request *request)
+static struct answer refuse(const struct request *request)
 {
-	return answer_error(status, request->text == NULL ? "refused" : request->text);
+	static const struct {
+		enum http_status status;
+		const char *reason; /* part of the interface: scripts read it, and so does ctl */
+	} refusals[REQUEST_RESULT_COUNT] = {
+		[REQUEST_INVALID] = {HTTP_UNPROCESSABLE, "invalid"},
+		[REQUEST_NO_FILE] = {HTTP_UNPROCESSABLE, "no_file"},
+		[REQUEST_NOT_PERMITTED] = {HTTP_UNPROCESSABLE, "not_permitted"},
+		[REQUEST_IO] = {HTTP_UNPROCESSABLE, "io"},
+		[REQUEST_LIMIT] = {HTTP_UNPROCESSABLE, "limit"},
+		[REQUEST_UNKNOWN] = {HTTP_NOT_FOUND, "unknown"},
+		[REQUEST_REFUSED] = {HTTP_CONFLICT, "refused"},
+	};
+
+	return answer_refusal(refusals[request->result].status, refusals[request->result].reason,
+		request->text == NULL ? "refused" : request->text);
 }
 
 static struct answer answer_of(const struct request *request)
@@ -66,13 +80,16 @@ static struct answer answer_of(const struct request *request)
 			json_pack("{s:b, s:I}", "accepted", 1, "attempt",
 				(json_int_t)request->number));
 	case REQUEST_INVALID:
-		return refuse(HTTP_UNPROCESSABLE, request);
+	case REQUEST_NO_FILE:
+	case REQUEST_NOT_PERMITTED:
+	case REQUEST_IO:
+	case REQUEST_LIMIT:
 	case REQUEST_UNKNOWN:
-		return refuse(HTTP_NOT_FOUND, request);
 	case REQUEST_REFUSED:
+	case REQUEST_RESULT_COUNT:
 		break;
 	}
-	return refuse(HTTP_CONFLICT, request);
+	return refuse(request);
 }
 
 void api_collect(struct api *api)

@@ -327,10 +327,14 @@ struct answer api_sessions(const struct http_call *call)
 {
 	const struct api *api = call->context;
 	struct listing *listing;
+	struct answer refusal;
 	uint64_t limit;
 
 	if (!parse_limit(route_parameter(call, "limit"), &limit)) {
 		return answer_error(HTTP_BAD_REQUEST, "limit: a number from 1 is expected");
+	}
+	if (!api_knows_names(call, &refusal)) {
+		return refusal;
 	}
 	listing = calloc(1, sizeof *listing);
 	if (listing == NULL) {

@@ -37,10 +37,11 @@ static json_t *one_listener(const struct api *api, const struct snapshot *snapsh
 	const struct listener_counters *counters =
 		listener->id < totals->listener_count ? &totals->listeners[listener->id] : NULL;
 
-	return json_pack("{s:o, s:o, s:o, s:b, s:I, s:I, s:I}", "name", json_text(listener->name),
-		"address", json_text(listener->address), "pool",
+	return json_pack("{s:o, s:o, s:o, s:b, s:b, s:I, s:I, s:I}", "name",
+		json_text(listener->name), "address", json_text(listener->address), "pool",
 		json_text(pool_name(snapshot, listener->pool)), "open",
-		atomic_load_explicit(&entry->open, memory_order_acquire) != 0, "active",
+		atomic_load_explicit(&entry->open, memory_order_acquire) != 0, "leaving",
+		listener->leaving, "active",
 		(json_int_t)(counters == NULL ? 0 : totals_listener_active(counters)),
 		"max_connections", (json_int_t)listener->max_connections, "connections",
 		(json_int_t)(counters == NULL ? 0 : counter_get(&counters->connections)));
@@ -75,11 +76,11 @@ static json_t *one_pool(
 			sessions += totals_slot_active(&totals->slots[slot]);
 		}
 	}
-	return json_pack("{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:b}", "name", json_text(pool->name),
-		"algorithm", pool->algorithm_name, "healthy", states[SHOWN_HEALTHY], "draining",
-		states[SHOWN_DRAINING], "unhealthy", states[SHOWN_UNHEALTHY], "maintenance",
-		states[SHOWN_MAINTENANCE], "sessions", (json_int_t)sessions, "fallback",
-		pool->fallback);
+	return json_pack("{s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:b, s:b}", "name",
+		json_text(pool->name), "algorithm", pool->algorithm_name, "healthy",
+		states[SHOWN_HEALTHY], "draining", states[SHOWN_DRAINING], "unhealthy",
+		states[SHOWN_UNHEALTHY], "maintenance", states[SHOWN_MAINTENANCE], "sessions",
+		(json_int_t)sessions, "fallback", pool->fallback, "leaving", pool->leaving);
 }
 
 static json_t *pools(

@@ -367,6 +367,49 @@ static void a_limit_is_a_number(void **state)
 	}
 }
 
+static void expect_refusal(
+	const struct scene *scene, const char *path, struct query query, const char *expected)
+{
+	struct http_call call = {.method = "GET", .path = path, .query_count = 1, .query = {query}};
+	json_error_t mistake;
+	struct answer answer;
+	json_t *json;
+	bool large;
+
+	answer = route_call(&scene->site, &call, &large);
+	assert_int_equal(answer.status, HTTP_NOT_FOUND);
+	json = json_loadb(answer.text, answer.length, 0, &mistake);
+	assert_non_null(json);
+	expect_text(json, "error", expected);
+	expect_text(json, "reason", "unknown");
+	json_decref(json);
+	answer_done(&answer);
+}
+
+static void a_name_that_nobody_has_is_refused(void **state)
+{
+	struct scene *scene = *state;
+	json_t *answer;
+
+	expect_refusal(scene, "/v1/sessions", (struct query){"listener", "x"},
+		"there is no listener \"x\"; there is \"web\"");
+	expect_refusal(scene, "/v1/sessions", (struct query){"pool", "wbe"},
+		"there is no pool \"wbe\"; did you mean \"web\"?");
+	expect_refusal(scene, "/v1/backends", (struct query){"backend", "mail/10.0.0.2:8080"},
+		"there is no backend \"mail/10.0.0.2:8080\"; did you mean "
+		"\"mail/10.0.0.1:8080\"?");
+	expect_refusal(scene, "/v1/backends", (struct query){"backend", "web/10.0.0.3:8080"},
+		"there is no backend \"web/10.0.0.3:8080\"; did you mean "
+		"\"web/10.0.0.1:8080\"?"); /* no longer configured */
+	COUNT(scene->shm, slot, 0, 2, started, 1);
+	answer = ask(scene, "/v1/backends", "backend", "web/10.0.0.3:8080");
+	expect_text(at(answer, "backends", 0), "state", "removed");
+	json_decref(answer);
+	answer = ask(scene, "/v1/sessions", "pool", "mail");
+	expect_number(answer, "shown", 0);
+	json_decref(answer);
+}
+
 static struct answer post(const struct scene *scene, const char *path, const char *wait)
 {
 	struct http_call call = {.method = "POST", .path = path, .ticket = 77};
@@ -434,6 +477,7 @@ int main(void)
 		IN_SCENE(sessions_are_listed_over_all_workers),
 		IN_SCENE(what_is_not_live_or_not_whole_is_not_listed),
 		IN_SCENE(a_limit_is_a_number),
+		IN_SCENE(a_name_that_nobody_has_is_refused),
 		IN_SCENE(a_change_is_a_request_to_control),
 		IN_SCENE(too_many_requests_are_refused),
 	};

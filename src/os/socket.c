@@ -145,6 +145,15 @@ void socket_remove_stale(const struct sockaddr_any *address)
 	}
 }
 
+bool socket_file_is_gone(const struct sockaddr_any *address)
+{
+	struct stat status;
+
+	return is_local(address) && address->local.sun_path[0] != '\0' &&
+		lstat(address->local.sun_path, &status) < 0 &&
+		(errno == ENOENT || errno == ENOTDIR);
+}
+
 static int bind_local(int fd, const struct listen_spec *spec)
 {
 	const struct sockaddr_any *address = &spec->address;

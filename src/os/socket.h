@@ -51,6 +51,9 @@ int socket_prove_free(const struct listen_spec *spec, struct error *err);
  */
 void socket_remove_stale(const struct sockaddr_any *address);
 
+/* Whether there is no file any more that would lead to a UNIX socket with a path. */
+bool socket_file_is_gone(const struct sockaddr_any *address);
+
 /*
  * A non-blocking socket to connect to `address` with, with kernel buffers of `max_buffered` bytes
  * each (0: the kernel's choice) and urgent data in line. Returns 0 (the caller owns *ret_fd) or a

@@ -23,7 +23,7 @@ from harness.net import END
 from harness.paths import ABSTRACT, data
 from harness.wait import DEADLINE, SLOWNESS, until
 
-USAGE, INVALID, UNREACHABLE, NOT_PERMITTED, REFUSED = 64, 65, 69, 77, 78
+USAGE, INVALID, NO_FILE, UNREACHABLE, NOT_PERMITTED, REFUSED = 64, 65, 66, 69, 77, 78
 NOBODY = pwd.getpwnam("nobody")
 
 pytestmark = pytest.mark.asan
@@ -107,10 +107,12 @@ def test_status_tells_what_runs(bench):
     assert proc.alive(status["worker"]["pid"])
     assert status["listeners"] == [{
         "name": "default", "address": str(line.loble.address), "pool": "default", "open": True,
+        "leaving": False,
         "active": 1, "max_connections": 0, "connections": 1}]
     assert status["pools"] == [{
         "name": "default", "algorithm": "round_robin", "healthy": 1, "draining": 0,
-        "unhealthy": 0, "maintenance": 0, "sessions": 1, "fallback": False}]
+        "unhealthy": 0, "maintenance": 0, "sessions": 1, "fallback": False,
+        "leaving": False}]
     client.finish()
     assert backend.rest() == (b"", END)
     backend.finish()
@@ -207,6 +209,7 @@ def two_pools(bench):
             "blue": {"backends": [{"name": "a", "address": str(services[2].address)}]},
         },
         "metrics": {"address": str(net.free_tcp4())},
+        "timeouts": {"connect": "1s", "connect_total": "1s"},
     }
     loble = bench.raw(config)
     for name, count in (("red", 4), ("blue", 3)):
@@ -237,11 +240,77 @@ def test_lists_can_be_narrowed(bench):
     assert sessions("--pool", "red", "--backend", "b") == [("red", "b")] * 2
     assert len(sessions("--limit", 5)) == 5
     assert sessions("--backend", "blue/a", "--limit", "2") == [("blue", "a")] * 2
-    assert sessions("--pool", "nothing") == []
     assert sorted(backends()) == [("blue", "a"), ("red", "a"), ("red", "b")]
     assert backends("--pool", "red") == [("red", "a"), ("red", "b")]
     assert sorted(backends("--backend", "a")) == [("blue", "a"), ("red", "a")]
     assert backends("--backend", "blue/a") == [("blue", "a")]
+
+
+@pytest.mark.parametrize("command, words, message", [
+    ("backends", ["--pool", "rde"], 'there is no pool "rde"; did you mean "red"?'),
+    ("backends", ["--pool", "nothing"], 'there is no pool "nothing"; there are "red", "blue"'),
+    ("backends", ["--backend", "nothing"],
+     'there is no backend "nothing"; there are "red/a", "red/b", "blue/a"'),
+    ("backends", ["--pool", "blue", "--backend", "b"],
+     'there is no backend "b" in pool "blue"; there is "blue/a"'),
+    ("backends", ["--backend", "blue/b"],
+     'there is no backend "blue/b"; did you mean "blue/a"?'),
+    ("sessions", ["--pool", "nothing"], 'there is no pool "nothing"; there are "red", "blue"'),
+    ("sessions", ["--listener", "bleu"], 'there is no listener "bleu"; did you mean "blue"?'),
+    ("sessions", ["--backend", "c"],
+     'there is no backend "c"; there are "red/a", "red/b", "blue/a"'),
+])
+def test_a_name_that_nobody_has_is_an_error(bench, command, words, message):
+    loble = two_pools(bench)
+    done = loble.ctl(command, *words, check=False)
+    assert (done.returncode, done.stdout) == (USAGE, "")
+    assert done.stderr == f"loble: {message}\n"
+    query = "&".join(f"{name[2:]}={value}" for name, value in zip(words[::2], words[1::2]))
+    status, _, body = ask(loble, f"/v1/{command}?{query}")
+    assert status == 404
+    assert json.loads(body) == {"error": message, "reason": "unknown"}
+
+
+def test_a_name_with_nothing_to_show_is_no_error(bench):
+    loble = bench.loble(bench.service(echo))
+    for words in (["--pool", "default"], ["--listener", "default"],
+                  ["--backend", str(loble.config["backends"][0]["address"])]):
+        assert loble.asks("sessions", *words) == {"sessions": [], "shown": 0, "sessions_now": 0}
+
+
+def test_a_removed_name_is_known_while_it_has_sessions(bench):
+    loble = two_pools(bench)
+    listeners, pools = loble.config["listeners"], dict(loble.config["pools"])
+    del pools["blue"]
+    rewrite(loble, listeners=listeners[:1], pools=pools)
+    loble.ctl("reload", "--wait")
+    until(lambda: [one["name"] for one in loble.asks("status")["pools"]] == ["red"],
+          lambda: "the pool to have gone")
+    for words in (["--pool", "blue"], ["--listener", "blue"], ["--backend", "blue/a"]):
+        assert loble.asks("sessions", *words)["shown"] == 3
+    assert loble.asks("backends", "--pool", "blue")["backends"][0]["state"] == "removed"
+
+
+def test_what_a_reload_has_removed_is_shown_as_leaving_and_then_no_more(bench):
+    loble = two_pools(bench)
+    pools = dict(loble.config["pools"])
+    del pools["blue"]
+    rewrite(loble, listeners=loble.config["listeners"][:1], pools=pools)
+    loble.ctl("reload", "--wait")
+    status = loble.asks("status")
+    assert [(one["name"], one["leaving"]) for one in status["pools"]] == [
+        ("red", False), ("blue", True)]
+    assert [(one["name"], one["leaving"]) for one in status["listeners"]] == [
+        ("red", False), ("blue", True)]
+    table = [line.split() for line in loble.ctl("status").stdout.splitlines()]
+    assert ["blue", "leaving", "round_robin"] in [line[:3] for line in table]
+    assert ["blue", "leaving"] in [[line[0], line[3]] for line in table if len(line) == 6]
+    assert [(one["pool"], one["state"]) for one in loble.asks("backends")["backends"]] == [
+        ("red", "healthy"), ("red", "healthy"), ("blue", "removed")]
+    until(lambda: len(loble.asks("status")["pools"]) == 1, lambda: "the pool to have gone")
+    assert len(loble.asks("status")["listeners"]) == 1
+    [one] = loble.asks("backends", "--pool", "blue")["backends"]
+    assert (one["state"], one["sessions"]) == ("removed", 3)
 
 
 def test_names_are_shown_without_their_control_characters(bench):
@@ -508,6 +577,9 @@ def test_several_in_the_default_place_must_be_told_apart(bench, ctl, home):
     assert done.returncode == UNREACHABLE and "--socket" in done.stderr
     for path in (home / "loble" / "admin.sock", beside):
         assert str(path) in done.stderr
+    done = ctl("status", "--json", env=env, user=NOBODY.pw_uid)
+    assert (done.returncode, done.stderr) == (UNREACHABLE, "")
+    assert str(beside) in json.loads(done.stdout)["error"]
     done = ctl("status", "--json", "--socket", beside, user=NOBODY.pw_uid)
     assert json.loads(done.stdout)["pid"] == second.pid
     # What it leaves behind is not live, and goes with the next start.
@@ -530,6 +602,9 @@ def test_nobody_at_home_is_unreachable(ctl, directory):
     for path in (directory / "none.sock", directory):
         done = ctl("status", "--socket", path)
         assert done.returncode == UNREACHABLE and str(path) in done.stderr
+        done = ctl("status", "--json", "--socket", path)
+        assert (done.returncode, done.stderr) == (UNREACHABLE, "")
+        assert str(path) in json.loads(done.stdout)["error"]
     stale = directory / "stale.sock"
     with socket.socket(socket.AF_UNIX) as one:
         one.bind(str(stale))
@@ -543,7 +618,8 @@ def test_nobody_at_home_is_unreachable(ctl, directory):
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{]",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
 ])
-def test_what_is_no_balancer_is_said_so(ctl, directory, answer):
+@pytest.mark.parametrize("words", [[], ["--json"]], ids=["text", "json"])
+def test_what_is_no_balancer_is_said_so(ctl, directory, answer, words):
     path = directory / "other.sock"
     with socket.socket(socket.AF_UNIX) as listener, \
             concurrent.futures.ThreadPoolExecutor() as pool:
@@ -556,10 +632,12 @@ def test_what_is_no_balancer_is_said_so(ctl, directory, answer):
                 one.recv(65536)
                 one.sendall(answer)
         served = pool.submit(serve)
-        done = ctl("status", "--socket", path)
+        done = ctl("status", "--socket", path, *words)
         served.result()
     assert done.returncode == UNREACHABLE
-    assert done.stderr.strip() and done.stdout == ""
+    said, silent = (done.stdout, done.stderr) if words else (done.stderr, done.stdout)
+    assert said.strip() and silent == ""
+    assert not words or json.loads(said)["error"]
 
 
 # Those who mean no good.
@@ -649,12 +727,43 @@ def test_a_reload_that_fails_says_every_mistake(bench):
     assert "loble.toml:" in done.stderr and "conect" in done.stderr and "idle" in done.stderr
     assert "^" in done.stderr
     done = loble.ctl("reload", "--wait", "--json", check=False)
-    assert done.returncode == INVALID and "conect" in done.stderr
+    assert (done.returncode, done.stderr) == (INVALID, "")
+    assert "conect" in json.loads(done.stdout)["error"]
     status, _, body = ask(loble, "/v1/reload?wait=true", "POST")
     assert status == 422 and "conect" in json.loads(body)["error"]
     config = loble.asks("status")["config"]
     assert config["last_reload_successful"] is False and config["generation"] == 1
     assert "refused" in loble.ctl("status").stdout
+    loble.file.write_text(good)
+    assert loble.ctl("reload", "--wait").returncode == 0
+
+
+@pytest.mark.parametrize("kind, code, reason", [
+    ("missing", NO_FILE, "no_file"),
+    ("a directory", INVALID, "invalid"),
+    ("forbidden", NOT_PERMITTED, "not_permitted"),
+])
+def test_a_file_that_cannot_be_read_has_the_exit_code_that_it_has_elsewhere(
+        bench, kind, code, reason):
+    wrapper = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
+    loble = bench.loble(bench.service(echo), options={"wrapper": wrapper})
+    good = loble.file.read_text()
+    if kind == "forbidden":
+        loble.file.chmod(0)
+    else:
+        loble.file.unlink()
+    if kind == "a directory":
+        loble.file.mkdir()
+    done = loble.ctl("reload", "--wait", check=False)
+    assert done.returncode == code, done
+    assert "loble.toml" in done.stderr
+    done = loble.ctl("reload", "--wait", "--json", check=False)
+    assert done.returncode == code and json.loads(done.stdout)["reason"] == reason
+    assert ask(loble, "/v1/reload?wait=true", "POST")[0] == 422
+    if kind == "a directory":
+        loble.file.rmdir()
+    else:
+        loble.file.unlink(missing_ok=True)
     loble.file.write_text(good)
     assert loble.ctl("reload", "--wait").returncode == 0
 
@@ -753,6 +862,7 @@ def test_an_upgrade_that_cannot_be_is_refused_with_the_reason(bench, own_binary,
     assert done.returncode == REFUSED
     outcome = json.loads(done.stdout)
     assert outcome["upgrade"]["state"] == "refused" and outcome["upgrade"]["reason"]
+    assert outcome["upgrade"]["reason"] in outcome["error"] and done.stderr == ""
     assert outcome["attempt"] == 2
     client.send(b"still here")
     assert backend.receive(10) == b"still here"
@@ -766,6 +876,9 @@ def test_without_a_supervisor_there_is_no_upgrade(bench):
     loble = bench.loble(bench.service(echo), server={"supervise": False, "workers": 1})
     done = loble.ctl("upgrade", "--wait", check=False)
     assert done.returncode == REFUSED and "supervise" in done.stderr
+    done = loble.ctl("upgrade", "--json", check=False)
+    assert (done.returncode, done.stderr) == (REFUSED, "")
+    assert "supervise" in json.loads(done.stdout)["error"]
     status, headers, _ = ask(loble, "/v1/upgrade")
     assert (status, headers["Allow"]) == (405, "POST")
     assert loble.asks("status")["upgrade"]["attempts"] == 0

@@ -114,6 +114,15 @@ def test_wrong_usage_is_64_with_a_word_about_help(run, words):
     assert done.stderr.strip()
 
 
+@pytest.mark.parametrize("command", ["check", "config", "ctl", "demo", "doctor", "help", "init"])
+def test_the_help_that_it_points_to_is_that_of_the_command(run, command):
+    done = run(command, "--bogus")
+    assert done.returncode == USAGE and "unknown option '--bogus'" in done.stderr
+    assert done.stderr.endswith(f"Try 'loble {command} --help'.\n")
+    assert run(command, "--help").returncode == 0
+    assert run("--bogus").stderr.endswith("Try 'loble --help'.\n")
+
+
 def test_without_any_argument_it_says_how_to_use_it(run):
     done = run()
     assert done.returncode == USAGE

@@ -45,6 +45,15 @@ def test_a_low_limit_of_descriptors_is_a_warning(binary):
     assert "1024 descriptors" in found["descriptors"]["text"]
 
 
+@pytest.mark.parametrize("limit", [600, 1024, 4096])
+def test_it_names_as_many_sessions_as_a_start_has(bench, binary, limit):
+    wrapper = ("setpriv", "--bounding-set", "-sys_resource", "prlimit", f"--nofile={limit}:{limit}")
+    text = checks(doctor(binary, "--json", wrapper=wrapper))["descriptors"]["text"]
+    loble = bench.loble(bench.greeter("here"), options={"wrapper": wrapper})
+    started = loble.wait_event("started")
+    assert text == f"{limit} descriptors, enough for {started['max_sessions']} sessions"
+
+
 def test_what_it_may_not_is_a_warning(binary):
     wrapper = ("setpriv", "--bounding-set", "-bpf,-sys_admin,-net_bind_service")
     found = checks(doctor(binary, "--json", wrapper=wrapper))

@@ -3,6 +3,7 @@
 import copy
 import os
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -144,6 +145,84 @@ def test_listeners_come_and_go(bench, reloader, kind):
     loble.apply()
 
 
+@pytest.mark.asan
+@pytest.mark.parametrize("change", ["nothing", "the pool"])
+def test_a_unix_socket_whose_file_was_deleted_is_made_again(bench, reloader, change):
+    service, other = bench.service(echo), bench.greeter("other")
+    where = net.free_address("unix")
+    loble = reloader([("in", where, "a")],
+                     {"a": [("x", service.address)], "b": [("x", other.address)]})
+    client = bench.keep(connect(where))
+    client.send(b"before")
+    assert client.receive(6) == b"before"
+    sockets = proc.sockets(loble.loble.pid)
+    worker = worker_of(loble.loble)
+    os.kill(worker, signal.SIGSTOP)  # what connects now waits in the queue of the old socket
+    try:
+        queued = [bench.keep(connect(where)) for _ in range(5)]
+        Path(where.sockaddr).unlink()
+        loble.write()
+        loble.loble.send_signal(signal.SIGHUP)
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    until(lambda: Path(where.sockaddr).exists(), "the file to be there again")
+    assert net.exchange(where, b"new") == (b"new", END)
+    for one in queued:
+        one.send(b"queued")
+        assert one.receive(6) == b"queued"
+        one.finish()
+        assert one.rest() == (b"", END)
+    client.send(b"after")
+    assert client.receive(5) == b"after"
+    assert len(loble.loble.events("listener_remade", level="warn")) == 1
+    before = loble.loble.value("loble_listener_connections_total", listener="in")
+    if change == "the pool":
+        loble.config["listeners"][0]["pool"] = "b"
+        loble.apply("listeners +0 -0 ~1")
+        assert net.exchange(where, b"") == (b"other", END)
+        before += 1
+    until(lambda: proc.sockets(loble.loble.pid) <= sockets, "the old one to be closed")
+    assert Path(where.sockaddr).exists()
+    # Nobody has connected to find out whether it lives.
+    assert loble.loble.value("loble_listener_connections_total", listener="in") == before
+    loble.apply("nothing has changed")
+    assert len(loble.loble.events("listener_remade")) == 1
+
+
+@pytest.mark.parametrize("kind", ["a file", "a live socket", "no directory"])
+def test_what_has_taken_the_place_of_a_unix_socket_stays(bench, reloader, directory, kind):
+    service = bench.greeter("one")
+    place = directory / "place"
+    place.mkdir()
+    where, tcp = net.unix(str(place / "in.sock")), net.free_tcp4()
+    loble = reloader([("in", where, "a"), ("tcp", tcp, "a")], {"a": [("x", service.address)]})
+    path = place / "in.sock"
+    path.unlink()
+    taken = socket.socket(socket.AF_UNIX)
+    if kind == "a file":
+        path.write_text("mine")
+    elif kind == "a live socket":
+        taken.bind(str(path))
+        taken.listen()
+    else:
+        place.rmdir()
+    loble.config["pools"]["a"]["backends"][0]["weight"] = 7
+    loble.apply("backends +0 -0 ~1")
+    assert net.exchange(tcp, b"") == (b"one", END)
+    if kind == "a file":
+        assert path.read_text() == "mine"
+    elif kind == "a live socket":
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(str(path))
+        client.close()
+    else:
+        assert "No such file" in loble.loble.wait_event("listener_lost")["message"]
+        place.mkdir()
+        loble.apply("nothing has changed")
+        assert net.exchange(where, b"") == (b"one", END)
+    taken.close()
+
+
 def test_an_address_goes_on_under_another_name(bench, reloader):
     loble, where = two_pools(bench, reloader)
     outcomes, stop = [], threading.Event()
@@ -214,6 +293,24 @@ def test_what_takes_a_restart_is_refused_by_name(bench, reloader):
         assert name in event["detail"]
     assert loble.loble.value("loble_backend_weight", pool="one", backend="a") == 1
     assert net.exchange(where, b"") == (b"one", END)
+
+
+def test_the_values_of_what_takes_a_restart_are_said(bench, reloader):
+    loble, _ = two_pools(bench, reloader)
+    loble.config["server"] = {"workers": 3}
+    loble.config["logging"] = {"file": str(bench.directory / ("x" * 100))}
+    loble.write()
+    done = loble.loble.ctl("reload", "--wait", check=False)
+    assert done.returncode == 78
+    assert "server.workers (2 -> 3), logging.file (unset -> \"/" in done.stderr
+    [event] = loble.loble.events("config_refused")
+    assert event["detail"] == "a change of server.workers, logging.file takes a restart"
+    assert any("(2 -> 3)" in one["message"] for one in loble.loble.events("config_problem"))
+    loble.config["logging"] = {}
+    loble.write()
+    loble.loble.ctl("reload", "--wait", check=False)
+    event = loble.loble.events("config_refused")[-1]
+    assert event["detail"] == "a change of server.workers (2 -> 3) takes a restart"
 
 
 def test_an_address_that_is_taken_refuses_all_of_it(bench, reloader):

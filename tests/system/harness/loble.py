@@ -143,7 +143,8 @@ class Loble:
 
     @property
     def admin_socket(self):
-        return self.directory / "admin.sock"
+        admin = self.config.get("admin", {}) if isinstance(self.config, dict) else {}
+        return Path(admin.get("socket", self.directory / "admin.sock"))
 
     def ctl(self, *words, check=True):
         """Runs `loble ctl` against it; the outcome of subprocess.run()."""
