@@ -256,6 +256,7 @@ static void connect_to(struct worker *worker, uint32_t index, const struct snaps
 		record->tries++;
 	}
 	attempt_of(worker, index)->started_ns = worker->now_ns;
+	attempt_of(worker, index)->may_be_self = backend->may_be_self;
 
 	r = socket_open(&backend->address, max_buffered_of(worker, record, pool), &fd);
 	if (r < 0) {
@@ -409,6 +410,7 @@ void connector_continue(struct worker *worker, uint32_t index)
 
 	/* When it began is forgotten. It was not before the session did. */
 	attempt_of(worker, index)->started_ns = record->started_ns;
+	attempt_of(worker, index)->may_be_self = true; /* so is what was known of the address */
 	if (found == 0) {
 		await_answer(worker, index, pool);
 	} else if (found > 0) {
@@ -485,15 +487,18 @@ static bool wants_success(const struct worker *worker, uint32_t slot)
 
 /*
  * Whether our own socket has answered in place of a backend that is down. Such a client would get
- * its own bytes back, and the backend could not bind its port any more. Only one in thousands of
- * connects chooses that port, and those before it fail: a slot without a failure is not looked at.
+ * its own bytes back, and the backend could not bind its port any more. What the snapshot says may
+ * be out of date: ports and addresses of the machine change. But only one in thousands of connects
+ * chooses that port, and those before it fail, so it does for a slot without a failure.
  */
-static bool is_self(const struct worker *worker, const struct session_record *record)
+static bool is_self(struct worker *worker, uint32_t index)
 {
+	const struct session_record *record = &worker->records[index];
 	const uint32_t health = atomic_load_explicit(
 		&worker_slot(worker, record->slot)->health, memory_order_relaxed);
 
-	return (health != HEALTH_HEALTHY || wants_success(worker, record->slot)) &&
+	return (attempt_of(worker, index)->may_be_self || health != HEALTH_HEALTHY ||
+		       wants_success(worker, record->slot)) &&
 		(record->flags & RECORD_LOCAL_BACKEND) == 0 &&
 		socket_is_self(record->fd[SIDE_BACKEND]);
 }
@@ -513,7 +518,7 @@ void connector_on_event(struct worker *worker, uint32_t index, uint32_t events)
 	} else if ((events & EPOLLOUT) == 0) {
 		return;
 	}
-	if (error == 0 && is_self(worker, record)) {
+	if (error == 0 && is_self(worker, index)) {
 		/* An orderly end would keep the port from the backend for a minute more. */
 		socket_reset_on_close(record->fd[SIDE_BACKEND]);
 		error = ECONNREFUSED;

@@ -96,6 +96,7 @@ void rig_publish(struct rig *rig, uint32_t count)
 			.slot = (uint32_t)shm_slot_index(&rig->shm, 0, name),
 			.weight = 1,
 			.max_connections = rig->options.backend_limit,
+			.may_be_self = rig->options.may_be_self,
 		};
 	}
 	rig->version++;
