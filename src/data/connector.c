@@ -127,6 +127,7 @@ static void undo_try(struct worker *worker, uint32_t index)
 		record->slot = RECORD_NONE;
 	}
 	record->preamble[SIDE_BACKEND] = 0;
+	record->connect_us = 0; /* it was one that had succeeded, maybe, and was taken over */
 	worker->sessions[index].side[SIDE_BACKEND] = 0;
 }
 
@@ -422,17 +423,25 @@ void connector_continue(struct worker *worker, uint32_t index)
 	}
 }
 
-static void count_connected(struct worker *worker, uint32_t slot, uint64_t took_ns)
+/* Once in a session, also where the worker process before this one died right after it. */
+static void count_connected(struct worker *worker, uint32_t index, uint64_t took_ns)
 {
-	struct slot_counters *counters = worker_slot_counters(worker, slot);
+	struct session_record *record = &worker->records[index];
+	struct slot_counters *counters = worker_slot_counters(worker, record->slot);
+	const uint64_t took_us = took_ns / 1000;
 	uint32_t bucket = 0;
 
+	if (record->connect_us != 0) {
+		return;
+	}
 	while (bucket < CONNECT_BUCKET_COUNT && took_ns > connect_bucket_ns[bucket]) {
 		bucket++;
 	}
 	counter_add(&counters->connect[bucket], 1);
 	counter_add(&counters->connect_sum_ns, took_ns);
 	counter_add(&counters->established, 1);
+	record->connect_us = took_us >= UINT32_MAX ? UINT32_MAX : (uint32_t)(took_us + 1);
+	atomic_signal_fence(memory_order_seq_cst);
 }
 
 /* A client that was reset while it waited: what accept() has said of it. */
@@ -507,7 +516,6 @@ void connector_on_event(struct worker *worker, uint32_t index, uint32_t events)
 {
 	struct session_record *record = &worker->records[index];
 	struct attempt *attempt = attempt_of(worker, index);
-	uint64_t took_ns;
 	int error = 0;
 
 	if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
@@ -530,9 +538,7 @@ void connector_on_event(struct worker *worker, uint32_t index, uint32_t events)
 		on_failure(worker, index, error);
 		return;
 	}
-	took_ns = clock_monotonic_ns() - attempt->started_ns;
-	count_connected(worker, record->slot, took_ns);
-	record->connect_us = took_ns / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(took_ns / 1000);
+	count_connected(worker, index, clock_monotonic_ns() - attempt->started_ns);
 	session_opened(worker, index);
 }
 
