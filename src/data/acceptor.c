@@ -10,8 +10,7 @@
 
 enum { ACCEPTS_PER_TURN = 64 };
 
-static const uint64_t FULL_PAUSE_NS = 10 * 1000000ULL;  /* at max_sessions: look again */
-static const uint64_t FULL_STEP_NS = 1 * 1000000ULL;    /* longer for each next worker */
+static const uint32_t FULL_PAUSE_NS = 10 * 1000000U;    /* at max_sessions: look again */
 static const uint64_t ERROR_PAUSE_NS = 50 * 1000000ULL; /* the system has no room */
 static const uint64_t EMPTY_QUEUE_NS = 50 * 1000000ULL; /* at the stop: empty for so long */
 static const uint64_t STOP_POLL_NS = 10 * 1000000ULL;
@@ -119,10 +118,13 @@ static bool take_place(struct worker *worker)
 	return shm_places_taken(setup->shm) <= setup->max_sessions && worker_has_session(worker);
 }
 
-/* Workers that took the last place from each other do not come again at the same time. */
-static uint64_t full_pause_ns(const struct worker *worker)
+/*
+ * Workers that took the last place from each other do not come again at the same time, and none is
+ * always before another one.
+ */
+static uint64_t full_pause_ns(struct worker *worker)
 {
-	return FULL_PAUSE_NS + worker->setup.index * FULL_STEP_NS;
+	return FULL_PAUSE_NS / 2 + rng_below(&worker->rng, FULL_PAUSE_NS);
 }
 
 static void resume_accepting(struct worker *worker)
