@@ -246,9 +246,11 @@ void acceptor_admit(struct worker *worker, uint32_t listener, int fd)
 
 	if (getpeername(fd, &address.generic, &address.length) < 0) {
 		socket_close(fd); /* it has gone already */
-		return;
+	} else {
+		admit(worker, listener, fd, &address);
 	}
-	admit(worker, listener, fd, &address);
+	set_accepting(worker,
+		atomic_load_explicit(&state_of(worker)->accepting, memory_order_relaxed) - 1);
 }
 
 /* Takes up to a turn's worth of clients, also of those who fail. Returns how many came. */
@@ -324,7 +326,8 @@ int acceptor_start(struct worker *worker)
 {
 	const uint32_t limit = shm_listen_limit(worker->setup.shm);
 
-	set_accepting(worker, 0); /* a predecessor may have died there */
+	/* A predecessor may have died there: who was let in has a place until it is admitted. */
+	set_accepting(worker, worker->setup.orphan_count);
 	for (uint32_t i = 0; i < limit; i++) {
 		if (listen_record_state(&worker->listen[i]) == LISTEN_REFUSING) {
 			worker->refusing_count++;

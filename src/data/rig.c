@@ -158,7 +158,12 @@ static void run_worker(struct rig *rig, const struct worker_setup *setup)
 {
 	struct error err;
 
-	if (worker_create(setup, &rig->worker, &err) < 0 || worker_start(rig->worker, &err) < 0) {
+	if (worker_create(setup, &rig->worker, &err) < 0) {
+		fail_msg("%s", err.text);
+	}
+	/* Before any other worker runs those that were accepted have their places. */
+	assert_int_equal(rig->shm.worker_states[0].accepting, setup->orphan_count);
+	if (worker_start(rig->worker, &err) < 0) {
 		fail_msg("%s", err.text);
 	}
 }

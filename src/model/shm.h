@@ -122,7 +122,7 @@ struct worker_state {
 	_Atomic uint32_t pipes_used;
 	_Atomic int32_t epoll_fd; /* 0: none */
 	_Atomic int32_t wake_fd;  /* 0: none */
-	/* 1: letting clients in, so with a place more than `sessions` says. */
+	/* Places that it has taken beyond `sessions`, for clients that it is letting in. */
 	_Atomic uint32_t accepting;
 	counter_t continued[CONTINUED_COUNT];
 	counter_t lost[LOST_REASON_COUNT];
