@@ -111,7 +111,7 @@ enum lost_reason {
 struct worker_state {
 	ONLY_ALTERNATE(_Alignas(CACHE_LINE) uint64_t mark;)
 	ONLY_STANDARD(_Alignas(CACHE_LINE))
-	counter_t heartbeat;             /* turns of its loop */
+	counter_t heartbeat;             /* turns of its loop, and steps of long ones */
 	counter_t sessions;              /* records in use */
 	_Atomic uint32_t listeners_open; /* its live listening sockets */
 	_Atomic uint32_t stopped;        /* its thread has left the loop */
