@@ -45,6 +45,7 @@ static void fill_backends(const struct builder_pool *input, struct snapshot_back
 			.slot = input->backends[i].slot,
 			.weight = input->health->backends[i].weight,
 			.max_connections = input->config->backends[i].max_connections,
+			.may_be_self = input->backends[i].may_be_self,
 		};
 	}
 }
@@ -245,7 +246,8 @@ static bool same_address(const struct sockaddr_any *a, const struct sockaddr_any
 static bool same_backend(const struct snapshot_backend *a, const struct snapshot_backend *b)
 {
 	return a->slot == b->slot && a->weight == b->weight &&
-		a->max_connections == b->max_connections && same_address(&a->address, &b->address);
+		a->max_connections == b->max_connections && a->may_be_self == b->may_be_self &&
+		same_address(&a->address, &b->address);
 }
 
 static bool same_member(const struct snapshot_member *a, const struct snapshot_member *b)

@@ -23,6 +23,7 @@ struct snapshot;
 struct builder_backend {
 	uint32_t slot;
 	struct sockaddr_any address; /* read only when the backend takes sessions */
+	bool may_be_self;            /* likewise */
 };
 
 struct builder_pool {

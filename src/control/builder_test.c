@@ -201,6 +201,7 @@ static void every_field_counts(void **state)
 {
 	struct fixture fixture;
 	struct snapshot *first;
+	struct snapshot *second;
 	struct config_pool *pool;
 	struct config_listener *listener;
 	uint32_t *const none = NULL;
@@ -216,8 +217,6 @@ static void every_field_counts(void **state)
 		&pool->max_buffered, &listener->max_buffered};
 
 	for (size_t i = 0; words[i] != NULL; i++) {
-		struct snapshot *second;
-
 		*words[i] ^= 1;
 		second = registry_build(&fixture.registry, 2);
 		assert_false(builder_same(first, second));
@@ -225,14 +224,16 @@ static void every_field_counts(void **state)
 		snapshot_free(second);
 	}
 	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-		struct snapshot *second;
-
 		*numbers[i] += 1;
 		second = registry_build(&fixture.registry, 2);
 		assert_false(builder_same(first, second));
 		*numbers[i] -= 1;
 		snapshot_free(second);
 	}
+	fixture.registry.places[0].may_be_self = true;
+	second = registry_build(&fixture.registry, 2);
+	assert_false(builder_same(first, second));
+	snapshot_free(second);
 	snapshot_free(first);
 	test_end(&fixture);
 }

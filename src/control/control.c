@@ -156,7 +156,7 @@ static int sleep_ms(const struct control *control, uint64_t now_ns)
 	if (control->outbox_waits) {
 		next = earlier(next, now_ns + OUTBOX_RETRY_NS);
 	}
-	return timers_timeout_ms(next, now_ns);
+	return clock_sleep_ms(next, now_ns);
 }
 
 static void dispatch(struct control *control, const struct epoll_event *event, uint64_t now_ns)

@@ -97,6 +97,7 @@ static void on_found(struct control *control, const struct resolve_answer *answe
 		on_missing(control, backend, NO_ADDRESS_TWIN, detail, now_ns);
 		return;
 	}
+	roster_note_place(control->roster, backend);
 	(void)snprintf(detail, sizeof detail, "%.90s", text);
 	record(control, backend, EVENT_BACKEND_RESOLVED, detail);
 	if (registry_health(registry, backend)->state != HEALTH_HEALTHY) {

@@ -8,6 +8,8 @@
 #include "control/resolve.h"
 #include "model/shm.h"
 #include "os/clock.h"
+#include "os/host.h"
+#include "os/socket.h"
 
 static const uint64_t MS_NS = 1000000;
 /* A last backend that fails all the time, but answers probes, is not probed at each failure. */
@@ -151,6 +153,30 @@ static int allocate(struct roster *roster, struct error *err)
 	return 0;
 }
 
+/*
+ * While nobody listens at a port that connects choose theirs from, one may choose that very port
+ * and meet itself. Of all others workers need not ask.
+ */
+void roster_note_place(struct roster *roster, uint32_t backend)
+{
+	struct builder_backend *place = &roster->registry.places[backend];
+	const int64_t port = sockaddr_port(&place->address);
+
+	place->may_be_self = (roster->port_last < 0 ||
+				     (port >= roster->port_first && port <= roster->port_last)) &&
+		socket_starts_there(&place->address);
+}
+
+static void note_places(struct roster *roster)
+{
+	host_local_ports("", &roster->port_first, &roster->port_last);
+	for (uint32_t i = 0; i < roster->registry.backend_count; i++) {
+		if (roster->registry.health[i].resolved) {
+			roster_note_place(roster, i);
+		}
+	}
+}
+
 int roster_create(const struct roster_setup *setup, uint64_t now_ns, struct roster **ret_roster,
 	struct error *err)
 {
@@ -171,6 +197,7 @@ int roster_create(const struct roster_setup *setup, uint64_t now_ns, struct rost
 		roster_free(roster);
 		return r;
 	}
+	note_places(roster);
 	set_up_probes(roster, setup);
 	registry_set_on_step(&roster->registry, on_step, roster);
 	*ret_roster = roster;

@@ -32,6 +32,8 @@ struct roster {
 	struct registry registry;
 	struct timers timers;
 	struct prober prober;
+	int64_t port_first; /* connects choose their own ports from these; negative: not known */
+	int64_t port_last;
 	struct probe *probes;   /* owned; by backend */
 	uint64_t *confirmed_ns; /* owned; by backend: when a probe was last sent out of turn */
 	struct intake intake;
@@ -57,6 +59,9 @@ struct roster_setup {
  */
 int roster_create(const struct roster_setup *setup, uint64_t now_ns, struct roster **ret_roster,
 	struct error *err);
+
+/* Where the backend is has become known, or another place. */
+void roster_note_place(struct roster *roster, uint32_t backend);
 
 /* Closes its probes. NULL is allowed. */
 void roster_free(struct roster *roster);

@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static const uint64_t NS_PER_MS = 1000000;
-
 int timers_init(struct timers *timers, uint32_t limit)
 {
 	*timers = (struct timers){.limit = limit};
@@ -92,20 +90,6 @@ void timers_cancel(struct timers *timers, struct timer *timer)
 uint64_t timers_next(const struct timers *timers)
 {
 	return timers->count > 0 ? timers->heap[0]->at_ns : UINT64_MAX;
-}
-
-int timers_timeout_ms(uint64_t next_ns, uint64_t now_ns)
-{
-	uint64_t ms;
-
-	if (next_ns == UINT64_MAX) {
-		return -1;
-	}
-	if (next_ns <= now_ns) {
-		return 0;
-	}
-	ms = (next_ns - now_ns - 1) / NS_PER_MS + 1;
-	return ms > INT32_MAX ? INT32_MAX : (int)ms;
 }
 
 struct timer *timers_take(struct timers *timers, uint64_t now_ns)

@@ -38,11 +38,5 @@ void timers_cancel(struct timers *timers, struct timer *timer);
 /* When the next one is due, UINT64_MAX when there is none. */
 uint64_t timers_next(const struct timers *timers);
 
-/*
- * For how long to sleep until then: in milliseconds, rounded up, for epoll_wait(). UINT64_MAX is
- * for ever, -1; what is further away than a timeout can say is slept towards in parts.
- */
-int timers_timeout_ms(uint64_t next_ns, uint64_t now_ns);
-
 /* Takes out one that is due at `now_ns`, the earliest first; NULL when none is. */
 struct timer *timers_take(struct timers *timers, uint64_t now_ns);

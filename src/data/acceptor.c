@@ -10,8 +10,7 @@
 
 enum { ACCEPTS_PER_TURN = 64 };
 
-static const uint64_t FULL_PAUSE_NS = 10 * 1000000ULL;  /* at max_sessions: look again */
-static const uint64_t FULL_STEP_NS = 1 * 1000000ULL;    /* longer for each next worker */
+static const uint32_t FULL_PAUSE_NS = 10 * 1000000U;    /* at max_sessions: look again */
 static const uint64_t ERROR_PAUSE_NS = 50 * 1000000ULL; /* the system has no room */
 static const uint64_t EMPTY_QUEUE_NS = 50 * 1000000ULL; /* at the stop: empty for so long */
 static const uint64_t STOP_POLL_NS = 10 * 1000000ULL;
@@ -119,10 +118,13 @@ static bool take_place(struct worker *worker)
 	return shm_places_taken(setup->shm) <= setup->max_sessions && worker_has_session(worker);
 }
 
-/* Workers that took the last place from each other do not come again at the same time. */
-static uint64_t full_pause_ns(const struct worker *worker)
+/*
+ * Workers that took the last place from each other do not come again at the same time, and none is
+ * always before another one.
+ */
+static uint64_t full_pause_ns(struct worker *worker)
 {
-	return FULL_PAUSE_NS + worker->setup.index * FULL_STEP_NS;
+	return FULL_PAUSE_NS / 2 + rng_below(&worker->rng, FULL_PAUSE_NS);
 }
 
 static void resume_accepting(struct worker *worker)
@@ -244,9 +246,11 @@ void acceptor_admit(struct worker *worker, uint32_t listener, int fd)
 
 	if (getpeername(fd, &address.generic, &address.length) < 0) {
 		socket_close(fd); /* it has gone already */
-		return;
+	} else {
+		admit(worker, listener, fd, &address);
 	}
-	admit(worker, listener, fd, &address);
+	set_accepting(worker,
+		atomic_load_explicit(&state_of(worker)->accepting, memory_order_relaxed) - 1);
 }
 
 /* Takes up to a turn's worth of clients, also of those who fail. Returns how many came. */
@@ -322,7 +326,8 @@ int acceptor_start(struct worker *worker)
 {
 	const uint32_t limit = shm_listen_limit(worker->setup.shm);
 
-	set_accepting(worker, 0); /* a predecessor may have died there */
+	/* A predecessor may have died there: who was let in has a place until it is admitted. */
+	set_accepting(worker, worker->setup.orphan_count);
 	for (uint32_t i = 0; i < limit; i++) {
 		if (listen_record_state(&worker->listen[i]) == LISTEN_REFUSING) {
 			worker->refusing_count++;

@@ -15,8 +15,8 @@ struct worker;
 int acceptor_start(struct worker *worker);
 
 /*
- * Lets in a client whose connection was accepted already, or turns it away at the listener's
- * limit; takes the socket in any case.
+ * Lets in a client whose connection a predecessor had accepted, or turns it away at the listener's
+ * limit; takes the socket in any case. Once for each that the worker was set up with.
  */
 void acceptor_admit(struct worker *worker, uint32_t listener, int fd);
 

@@ -64,6 +64,7 @@ static void forget_try(struct session_record *record, uint32_t index)
 	record->fd[SIDE_BACKEND] = -1;
 	record->slot = RECORD_NONE;
 	record->preamble[SIDE_BACKEND] = 0;
+	record->connect_us = 0;
 }
 
 /* The owner word of a chunk or pipe is right when the record names it, too. */

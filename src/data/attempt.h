@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "balance/balance.h"
@@ -18,4 +19,5 @@ struct attempt {
 	uint32_t tried[PICK_TRIED_MAX]; /* slots, in this pass */
 	uint32_t reported_count;
 	uint32_t reported[PICK_TRIED_MAX]; /* slots that this session has reported as failed */
+	bool may_be_self; /* the socket that connects; see struct snapshot_backend */
 };

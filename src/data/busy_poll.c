@@ -1,10 +1,25 @@
 #include "data/busy_poll.h"
 
 enum {
+	TALK_PIECES = 2,
 	TRUST_MAX = 2,
 	GOOD_MIN = 2, /* sleeps, to look from then on */
 	VAIN_MAX = 5, /* after which it takes GOOD_MIN << VAIN_MAX */
 };
+
+bool busy_poll_is_stream(struct busy_poll_talk *talk, unsigned side)
+{
+	const uint8_t speaker = (uint8_t)(side + 1);
+
+	if (talk->speaker != speaker) {
+		*talk = (struct busy_poll_talk){.speaker = speaker};
+	}
+	if (talk->pieces == TALK_PIECES) {
+		return true;
+	}
+	talk->pieces++;
+	return false;
+}
 
 uint64_t busy_poll_begin(struct busy_poll *poll, uint64_t limit_ns)
 {

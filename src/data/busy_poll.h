@@ -34,6 +34,18 @@ struct busy_poll {
 	bool looking;                    /* in the present wait */
 };
 
+/* What one session has said last. Zero: nothing yet. */
+struct busy_poll_talk {
+	uint8_t speaker; /* one more than the side */
+	uint8_t pieces;  /* of it in a row, up to those that are still talk */
+};
+
+/*
+ * The side has said something. Whether that is more of a stream: two pieces in a row are not, as a
+ * question may come as a head and a body.
+ */
+bool busy_poll_is_stream(struct busy_poll_talk *talk, unsigned side);
+
 static inline void busy_poll_asked(struct busy_poll *poll)
 {
 	poll->asked = true;

@@ -144,6 +144,24 @@ static void a_question_beside_a_stream_counts(void **state)
 	assert_int_equal(wait_after(&poll, STREAM, 1), 0);
 }
 
+static void two_pieces_in_a_row_are_talk_and_more_are_a_stream(void **state)
+{
+	enum { CLIENT, BACKEND };
+	struct busy_poll_talk talk = {0};
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		assert_false(busy_poll_is_stream(&talk, CLIENT));
+		assert_false(busy_poll_is_stream(&talk, CLIENT));
+		assert_false(busy_poll_is_stream(&talk, BACKEND));
+	}
+	assert_false(busy_poll_is_stream(&talk, BACKEND));
+	for (int i = 0; i < 1000; i++) {
+		assert_true(busy_poll_is_stream(&talk, BACKEND));
+	}
+	assert_false(busy_poll_is_stream(&talk, CLIENT));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -155,6 +173,7 @@ int main(void)
 		cmocka_unit_test(events_just_past_the_limit_are_looked_for_less_and_less),
 		cmocka_unit_test(what_one_kind_of_wait_learns_is_not_the_others),
 		cmocka_unit_test(a_stream_alone_is_not_looked_for_and_teaches_nothing),
+		cmocka_unit_test(two_pieces_in_a_row_are_talk_and_more_are_a_stream),
 		cmocka_unit_test(a_question_beside_a_stream_counts),
 	};
 

@@ -57,6 +57,7 @@ static void a_session_that_connects_is_connected_again(void **state)
 	rig_read(line.backend, text, 7);
 	assert_memory_equal(text, "request", 7);
 	assert_int_equal(continued(&line, CONTINUED_CONNECTING), 1);
+	assert_int_equal(counter_get(&shm_slot_counters(&line.rig.shm, 0, 0)->established), 2);
 	line_close(&line);
 }
 
@@ -200,6 +201,8 @@ static void whose_backend_has_answered_stays_with_it(const struct rig_options *o
 	assert_memory_equal(text, "request", 7);
 	assert_int_equal(continued(&line, CONTINUED_CONNECTING), 1);
 	assert_int_equal(shm_slot_sessions(&line.rig.shm, 0), 1);
+	/* It died after the count. */
+	assert_int_equal(counter_get(&shm_slot_counters(&line.rig.shm, 0, 0)->established), 1);
 	line_close(&line);
 }
 

@@ -127,6 +127,7 @@ static void undo_try(struct worker *worker, uint32_t index)
 		record->slot = RECORD_NONE;
 	}
 	record->preamble[SIDE_BACKEND] = 0;
+	record->connect_us = 0; /* it was one that had succeeded, maybe, and was taken over */
 	worker->sessions[index].side[SIDE_BACKEND] = 0;
 }
 
@@ -256,6 +257,7 @@ static void connect_to(struct worker *worker, uint32_t index, const struct snaps
 		record->tries++;
 	}
 	attempt_of(worker, index)->started_ns = worker->now_ns;
+	attempt_of(worker, index)->may_be_self = backend->may_be_self;
 
 	r = socket_open(&backend->address, max_buffered_of(worker, record, pool), &fd);
 	if (r < 0) {
@@ -409,6 +411,7 @@ void connector_continue(struct worker *worker, uint32_t index)
 
 	/* When it began is forgotten. It was not before the session did. */
 	attempt_of(worker, index)->started_ns = record->started_ns;
+	attempt_of(worker, index)->may_be_self = true; /* so is what was known of the address */
 	if (found == 0) {
 		await_answer(worker, index, pool);
 	} else if (found > 0) {
@@ -420,17 +423,25 @@ void connector_continue(struct worker *worker, uint32_t index)
 	}
 }
 
-static void count_connected(struct worker *worker, uint32_t slot, uint64_t took_ns)
+/* Once in a session, also where the worker process before this one died right after it. */
+static void count_connected(struct worker *worker, uint32_t index, uint64_t took_ns)
 {
-	struct slot_counters *counters = worker_slot_counters(worker, slot);
+	struct session_record *record = &worker->records[index];
+	struct slot_counters *counters = worker_slot_counters(worker, record->slot);
+	const uint64_t took_us = took_ns / 1000;
 	uint32_t bucket = 0;
 
+	if (record->connect_us != 0) {
+		return;
+	}
 	while (bucket < CONNECT_BUCKET_COUNT && took_ns > connect_bucket_ns[bucket]) {
 		bucket++;
 	}
 	counter_add(&counters->connect[bucket], 1);
 	counter_add(&counters->connect_sum_ns, took_ns);
 	counter_add(&counters->established, 1);
+	record->connect_us = took_us >= UINT32_MAX ? UINT32_MAX : (uint32_t)(took_us + 1);
+	atomic_signal_fence(memory_order_seq_cst);
 }
 
 /* A client that was reset while it waited: what accept() has said of it. */
@@ -485,15 +496,18 @@ static bool wants_success(const struct worker *worker, uint32_t slot)
 
 /*
  * Whether our own socket has answered in place of a backend that is down. Such a client would get
- * its own bytes back, and the backend could not bind its port any more. Only one in thousands of
- * connects chooses that port, and those before it fail: a slot without a failure is not looked at.
+ * its own bytes back, and the backend could not bind its port any more. What the snapshot says may
+ * be out of date: ports and addresses of the machine change. But only one in thousands of connects
+ * chooses that port, and those before it fail, so it does for a slot without a failure.
  */
-static bool is_self(const struct worker *worker, const struct session_record *record)
+static bool is_self(struct worker *worker, uint32_t index)
 {
+	const struct session_record *record = &worker->records[index];
 	const uint32_t health = atomic_load_explicit(
 		&worker_slot(worker, record->slot)->health, memory_order_relaxed);
 
-	return (health != HEALTH_HEALTHY || wants_success(worker, record->slot)) &&
+	return (attempt_of(worker, index)->may_be_self || health != HEALTH_HEALTHY ||
+		       wants_success(worker, record->slot)) &&
 		(record->flags & RECORD_LOCAL_BACKEND) == 0 &&
 		socket_is_self(record->fd[SIDE_BACKEND]);
 }
@@ -502,7 +516,6 @@ void connector_on_event(struct worker *worker, uint32_t index, uint32_t events)
 {
 	struct session_record *record = &worker->records[index];
 	struct attempt *attempt = attempt_of(worker, index);
-	uint64_t took_ns;
 	int error = 0;
 
 	if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
@@ -513,7 +526,7 @@ void connector_on_event(struct worker *worker, uint32_t index, uint32_t events)
 	} else if ((events & EPOLLOUT) == 0) {
 		return;
 	}
-	if (error == 0 && is_self(worker, record)) {
+	if (error == 0 && is_self(worker, index)) {
 		/* An orderly end would keep the port from the backend for a minute more. */
 		socket_reset_on_close(record->fd[SIDE_BACKEND]);
 		error = ECONNREFUSED;
@@ -525,9 +538,7 @@ void connector_on_event(struct worker *worker, uint32_t index, uint32_t events)
 		on_failure(worker, index, error);
 		return;
 	}
-	took_ns = clock_monotonic_ns() - attempt->started_ns;
-	count_connected(worker, record->slot, took_ns);
-	record->connect_us = took_ns / 1000 > UINT32_MAX ? UINT32_MAX : (uint32_t)(took_ns / 1000);
+	count_connected(worker, index, clock_monotonic_ns() - attempt->started_ns);
 	session_opened(worker, index);
 }
 

@@ -39,11 +39,6 @@ static bool is_bulk(const struct transfer *transfer)
 	return transfer->direction->mode == PUMP_SPLICE && !transfer_is_local(transfer);
 }
 
-static uint8_t speaker_of(enum side from)
-{
-	return (uint8_t)(1U << from);
-}
-
 void transfer_moved(struct transfer *transfer, size_t bytes)
 {
 	struct worker *worker = transfer->worker;
@@ -60,13 +55,12 @@ void transfer_moved(struct transfer *transfer, size_t bytes)
 		counter_add(&slot->received_bytes, bytes);
 		counter_add(&listener->sent_bytes, bytes);
 	}
-	if (bytes >= LARGE_BYTES || is_bulk(transfer) ||
-		transfer->session->speaker == speaker_of(transfer->from)) {
+	if (busy_poll_is_stream(&transfer->session->talk, transfer->from) || bytes >= LARGE_BYTES ||
+		is_bulk(transfer)) {
 		busy_poll_streamed(&worker->busy_poll);
 	} else if (transfer->from == SIDE_CLIENT) {
 		busy_poll_asked(&worker->busy_poll);
 	}
-	transfer->session->speaker = speaker_of(transfer->from);
 }
 
 void transfer_source_dry(struct transfer *transfer)

@@ -96,6 +96,7 @@ void rig_publish(struct rig *rig, uint32_t count)
 			.slot = (uint32_t)shm_slot_index(&rig->shm, 0, name),
 			.weight = 1,
 			.max_connections = rig->options.backend_limit,
+			.may_be_self = rig->options.may_be_self,
 		};
 	}
 	rig->version++;
@@ -157,7 +158,12 @@ static void run_worker(struct rig *rig, const struct worker_setup *setup)
 {
 	struct error err;
 
-	if (worker_create(setup, &rig->worker, &err) < 0 || worker_start(rig->worker, &err) < 0) {
+	if (worker_create(setup, &rig->worker, &err) < 0) {
+		fail_msg("%s", err.text);
+	}
+	/* Before any other worker runs those that were accepted have their places. */
+	assert_int_equal(rig->shm.worker_states[0].accepting, setup->orphan_count);
+	if (worker_start(rig->worker, &err) < 0) {
 		fail_msg("%s", err.text);
 	}
 }

@@ -32,6 +32,7 @@ struct rig_options {
 	uint64_t pool_buffered;
 	bool local_backend; /* UNIX sockets towards the backends */
 	bool local_client;  /* and from the clients */
+	bool may_be_self;   /* as snapshots say of the backends */
 	uint32_t max_sessions;
 	uint32_t keepalive_s; /* towards backends; 0: off */
 };

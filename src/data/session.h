@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "data/busy_poll.h"
 #include "model/session_record.h"
 #include "model/slot.h"
 
@@ -104,8 +105,8 @@ struct session {
 	uint8_t claimed;           /* whether it counts against the listener's max_connections */
 	uint8_t undelayed;         /* whether the backend's socket has TCP_NODELAY */
 	uint8_t batch;             /* enum session_batch */
-	uint8_t speaker;           /* 1 << side: whose bytes moved last; 0: none have yet */
-	uint32_t opened_ms;        /* monotonic, modulo 2^32: when the backend was connected */
+	struct busy_poll_talk talk;
+	uint32_t opened_ms; /* monotonic, modulo 2^32: when the backend was connected */
 	struct direction direction[SIDE_COUNT];
 };
 

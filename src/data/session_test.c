@@ -503,7 +503,7 @@ static void a_local_listener_that_is_emptied_lets_the_worker_sleep(void **state)
 }
 
 /* The kernel may choose the port of a backend that is down, and connect our socket with itself. */
-static void a_socket_that_meets_itself_is_no_backend(void **state)
+static void meet_itself(const struct rig_options *options, uint32_t wants_success)
 {
 	const int network = rig_new_network();
 	const struct slot_counters *slot;
@@ -512,14 +512,13 @@ static void a_socket_that_meets_itself_is_no_backend(void **state)
 	int client;
 	int backend;
 
-	(void)state;
 	if (network < 0) {
 		skip();
 	}
-	rig_start(&rig, &plain);
+	rig_start(&rig, options);
 	slot = shm_slot_counters(&rig.shm, 0, 0);
 	atomic_store(&rig.shm.slots[0].health, HEALTH_HEALTHY);
-	atomic_store(&rig.shm.slots[0].wants_success, 1);
+	atomic_store(&rig.shm.slots[0].wants_success, wants_success);
 	port = sockaddr_port(&rig.addresses[0]);
 	rig_backend_down(&rig, 0);
 	client = rig_connect(&rig);
@@ -536,6 +535,21 @@ static void a_socket_that_meets_itself_is_no_backend(void **state)
 	(void)close(backend);
 	rig_stop(&rig);
 	rig_old_network(network);
+}
+
+static void a_socket_that_meets_itself_is_no_backend(void **state)
+{
+	(void)state;
+	meet_itself(&plain, 1); /* control knows of the failures */
+}
+
+static void where_that_may_be_no_failure_need_be_known(void **state)
+{
+	static const struct rig_options options = {
+		.retries = 2, .backend_count = 1, .may_be_self = true};
+
+	(void)state;
+	meet_itself(&options, 0);
 }
 
 int main(void)
@@ -560,6 +574,7 @@ int main(void)
 		cmocka_unit_test(what_is_queued_is_served_at_the_stop),
 		cmocka_unit_test(a_local_listener_that_is_emptied_lets_the_worker_sleep),
 		cmocka_unit_test(a_socket_that_meets_itself_is_no_backend),
+		cmocka_unit_test(where_that_may_be_no_failure_need_be_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

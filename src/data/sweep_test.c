@@ -140,12 +140,43 @@ static void a_new_timeout_reaches_a_session_without_one(void **state)
 	rig_stop(&rig);
 }
 
+/* The watchdog takes a worker whose heart stands still for one that hangs. */
+static void a_long_sweep_does_not_look_hung(void **state)
+{
+	enum { SESSIONS = 64 };
+	const struct rig_options options = {.backend_count = 1, .max_sessions = 256};
+	const struct worker_state *worker;
+	struct rig rig;
+	int clients[SESSIONS];
+	int backends[SESSIONS];
+	uint64_t beats;
+
+	(void)state;
+	rig_start(&rig, &options);
+	worker = &rig.shm.worker_states[0];
+	for (int i = 0; i < SESSIONS; i++) {
+		open_session(&rig, &clients[i], &backends[i]);
+	}
+	(void)usleep(1500 * 1000); /* they have come of age: nothing happens any more */
+	beats = counter_get(&worker->heartbeat);
+	rig_command(&rig, COMMAND_CUT_SLOT, 1); /* none of them: one turn, nothing else happens */
+	(void)usleep(100 * 1000);
+	assert_in_range(counter_get(&worker->heartbeat) - beats, 1 + SESSIONS / 16, 1000);
+	for (int i = 0; i < SESSIONS; i++) {
+		(void)close(clients[i]);
+		rig_expect_end(backends[i]);
+		(void)close(backends[i]);
+	}
+	rig_stop(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_idle_sessions_are_cut_first),
 		cmocka_unit_test(sessions_of_another_slot_stay),
 		cmocka_unit_test(a_client_that_is_only_connecting_moves_on),
+		cmocka_unit_test(a_long_sweep_does_not_look_hung),
 		cmocka_unit_test(a_new_timeout_reaches_a_session_without_one),
 	};
 

@@ -19,12 +19,10 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* For how long to sleep: in milliseconds, rounded up, -1 for ever. */
+/* For how long to sleep: as clock_sleep_ms() has it. */
 static int sleep_ms(const struct worker *worker)
 {
 	uint64_t next = earlier(deadlines_next_ns(&worker->deadlines), acceptor_next_ns(worker));
-	uint64_t now;
-	uint64_t ms;
 
 	if (worker->ready_head != RECORD_NONE || worker->inherited > 0) {
 		return 0;
@@ -35,15 +33,7 @@ static int sleep_ms(const struct worker *worker)
 	if (worker->pipe_spare_count > 0) {
 		next = earlier(next, worker->spare_since_ns + WORKER_SPARE_PIPES_NS);
 	}
-	if (next == UINT64_MAX) {
-		return -1;
-	}
-	now = worker->now_ns;
-	if (next <= now) {
-		return 0;
-	}
-	ms = (next - now + 999999) / 1000000;
-	return ms > INT32_MAX ? INT32_MAX : (int)ms;
+	return clock_sleep_ms(next, worker->now_ns);
 }
 
 static int look(struct worker *worker, struct epoll_event events[static WAIT_EVENTS])

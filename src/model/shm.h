@@ -111,7 +111,7 @@ enum lost_reason {
 struct worker_state {
 	ONLY_ALTERNATE(_Alignas(CACHE_LINE) uint64_t mark;)
 	ONLY_STANDARD(_Alignas(CACHE_LINE))
-	counter_t heartbeat;             /* turns of its loop */
+	counter_t heartbeat;             /* turns of its loop, and steps of long ones */
 	counter_t sessions;              /* records in use */
 	_Atomic uint32_t listeners_open; /* its live listening sockets */
 	_Atomic uint32_t stopped;        /* its thread has left the loop */
@@ -122,7 +122,7 @@ struct worker_state {
 	_Atomic uint32_t pipes_used;
 	_Atomic int32_t epoll_fd; /* 0: none */
 	_Atomic int32_t wake_fd;  /* 0: none */
-	/* 1: letting clients in, so with a place more than `sessions` says. */
+	/* Places that it has taken beyond `sessions`, for clients that it is letting in. */
 	_Atomic uint32_t accepting;
 	counter_t continued[CONTINUED_COUNT];
 	counter_t lost[LOST_REASON_COUNT];

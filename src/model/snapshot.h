@@ -29,6 +29,7 @@ struct snapshot_backend {
 	uint32_t slot;            /* index of its slot in shared memory */
 	uint32_t weight;          /* 1 to 65535 */
 	uint32_t max_connections; /* 0: none */
+	bool may_be_self;         /* a socket that connects there may meet itself */
 };
 
 /* A configured backend, whether it takes sessions or not: for those who show the pool. */

@@ -16,3 +16,10 @@ void clock_pause(uint64_t ns);
 
 /* CLOCK_REALTIME in nanoseconds since 1970. */
 uint64_t clock_wall_ns(void);
+
+/*
+ * For how long to sleep until then: in milliseconds, rounded up, for poll() and epoll_wait().
+ * UINT64_MAX is for ever, -1; what is further away than a timeout can say is slept towards in
+ * parts. Pure.
+ */
+int clock_sleep_ms(uint64_t until_ns, uint64_t now_ns);

@@ -87,19 +87,19 @@ static void read_choice(const char *root, const char *name, char word[static HOS
 	}
 }
 
-static void read_ports(const char *root, struct host *host)
+void host_local_ports(const char *root, int64_t *ret_first, int64_t *ret_last)
 {
 	char line[64];
 	const char *rest = NULL;
 
-	host->port_first = HOST_ABSENT;
-	host->port_last = HOST_ABSENT;
+	*ret_first = HOST_ABSENT;
+	*ret_last = HOST_ABSENT;
 	if (!read_line(root, "/proc/sys/net/ipv4/ip_local_port_range", line, sizeof line)) {
 		return;
 	}
-	host->port_first = parse_number(line, &rest);
-	if (host->port_first != HOST_ABSENT) {
-		host->port_last = parse_number(rest, &rest);
+	*ret_first = parse_number(line, &rest);
+	if (*ret_first != HOST_ABSENT) {
+		*ret_last = parse_number(rest, &rest);
 	}
 }
 
@@ -196,7 +196,7 @@ static void read_kernel(const char *root, struct host *host)
 	host->somaxconn = host_number(root, "/proc/sys/net/core/somaxconn");
 	host->syn_backlog = host_number(root, "/proc/sys/net/ipv4/tcp_max_syn_backlog");
 	host->syncookies = host_number(root, "/proc/sys/net/ipv4/tcp_syncookies");
-	read_ports(root, host);
+	host_local_ports(root, &host->port_first, &host->port_last);
 	host->tw_reuse = host_number(root, "/proc/sys/net/ipv4/tcp_tw_reuse");
 	host->pipe_max_bytes = host_number(root, "/proc/sys/fs/pipe-max-size");
 	host->pipe_pages_soft = host_number(root, "/proc/sys/fs/pipe-user-pages-soft");

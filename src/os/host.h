@@ -1,6 +1,6 @@
 /*
- * What this machine allows this process: limits, kernel settings, rights. Read once, for people
- * (loble doctor); nothing on the way of a session depends on it.
+ * What this machine allows this process: limits, kernel settings, rights. Mostly for people (loble
+ * doctor); nothing on the way of a session asks.
  *
  * Threads: any; the caller owns what it gets.
  */
@@ -50,6 +50,9 @@ struct host {
 
 /* Files are looked up below `root`: "" outside of tests. Never fails: what is missing is absent. */
 void host_read(const char *root, struct host *ret_host);
+
+/* The ports that connects choose their own ones from; HOST_ABSENT: they cannot be told. */
+void host_local_ports(const char *root, int64_t *ret_first, int64_t *ret_last);
 
 /* The number that a file below `root` begins with; HOST_ABSENT: there is none. */
 int64_t host_number(const char *root, const char *name);

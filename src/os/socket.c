@@ -374,6 +374,42 @@ bool socket_is_self(int fd)
 		memcmp(&ours.generic, &theirs.generic, ours.length) == 0;
 }
 
+static bool same_host(const struct sockaddr_any *a, const struct sockaddr_any *b)
+{
+	switch (a->generic.sa_family) {
+	case AF_INET:
+		return a->ip4.sin_addr.s_addr == b->ip4.sin_addr.s_addr;
+	case AF_INET6:
+		return memcmp(&a->ip6.sin6_addr, &b->ip6.sin6_addr, sizeof a->ip6.sin6_addr) == 0;
+	default:
+		return false;
+	}
+}
+
+/* To connect a datagram socket sends nothing, and finds the route that a stream would take. */
+bool socket_starts_there(const struct sockaddr_any *address)
+{
+	struct sockaddr_any ours = {.length = sizeof ours.local};
+	struct sockaddr_any theirs = {.length = sizeof theirs.local};
+	bool yes = true;
+	int fd;
+
+	if (is_local(address)) {
+		return false;
+	}
+	fd = socket(address->generic.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		return true;
+	}
+	if (connect(fd, &address->generic, address->length) == 0 &&
+		getsockname(fd, &ours.generic, &ours.length) == 0 &&
+		getpeername(fd, &theirs.generic, &theirs.length) == 0) {
+		yes = same_host(&ours, &theirs);
+	}
+	(void)close(fd);
+	return yes;
+}
+
 int socket_take_error(int fd)
 {
 	int error = 0;

@@ -81,6 +81,12 @@ int socket_keep_alive(int fd, uint32_t idle_s);
  */
 bool socket_is_self(int fd);
 
+/*
+ * Whether connects to that address start from the same one: only then may a socket meet itself.
+ * True also where it cannot be told.
+ */
+bool socket_starts_there(const struct sockaddr_any *address);
+
 /* What became of a connect: 0 or a positive errno. Consumes the pending error. */
 int socket_take_error(int fd);
 

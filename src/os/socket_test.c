@@ -199,6 +199,23 @@ static void a_refused_connect_is_told(void **state)
 	assert_int_equal(r, -ECONNREFUSED);
 }
 
+static bool starts_at(const char *text)
+{
+	struct address address;
+
+	assert_null(address_parse(text, strlen(text), &address));
+	return socket_starts_there(&address.numeric);
+}
+
+static void where_connects_start_from_is_told(void **state)
+{
+	(void)state;
+	assert_true(starts_at("127.0.0.1:40000"));
+	assert_true(starts_at("0.0.0.0:40000")); /* another name for it */
+	assert_false(starts_at("127.0.0.2:40000"));
+	assert_false(starts_at("unix:/nowhere"));
+}
+
 /* A queued connection is served after the filter; a new one gets no answer, and then is refused. */
 static void a_listener_that_refuses_keeps_its_queue(void **state)
 {
@@ -349,6 +366,7 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_bound_leaves_nothing_open),
 		cmocka_unit_test(a_stale_unix_socket_is_replaced_and_a_live_one_is_not),
 		cmocka_unit_test(a_refused_connect_is_told),
+		cmocka_unit_test(where_connects_start_from_is_told),
 		cmocka_unit_test(a_listener_that_refuses_keeps_its_queue),
 		cmocka_unit_test(a_local_listener_that_refuses_keeps_its_queue),
 		cmocka_unit_test(a_reset_on_close_reaches_the_peer),

@@ -263,6 +263,18 @@ def test_local_trouble_never_makes_a_backend_unhealthy(bench):
     assert loble.health("203.0.113.1:80") == "healthy"
 
 
+def test_a_socket_that_meets_itself_is_no_backend(bench):
+    """The first connect chooses the port of the backend, which is down, as its own one."""
+    space = bench.namespace()
+    space.local_ports(30000, 40000)
+    loble = bench.loble("127.0.0.1:40000", options={"namespace": space}, balancer={"retries": 0})
+    space.local_ports(40000, 40000)
+    assert space.run(loble.ask, b"to myself").data == b""
+    space.local_ports(30000, 40000)
+    done = loble.wait_value("loble_backend_connect_failures_total", 1, reason="refused")
+    assert done("loble_backend_connections_total") == 0
+
+
 def test_a_unix_backend_with_a_full_backlog_is_not_waited_for_for_ever(bench):
     """connect() to a full UNIX socket says EAGAIN; it is tried again, and has an end."""
     hole = bench.blackhole(address=unix(short_path("full")))

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import pathlib
 import subprocess
 import threading
 
@@ -69,6 +70,11 @@ class Namespace:
 
     def ip(self, *words):
         self.run(self._commands, ["ip", *words])
+
+    def local_ports(self, first, last):
+        """Connects choose their own ports from these."""
+        file = pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range")
+        self.run(file.write_text, f"{first} {last}", encoding="ascii")
 
     def close(self):
         os.close(self.fd)
