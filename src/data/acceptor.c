@@ -127,6 +127,13 @@ static uint64_t full_pause_ns(struct worker *worker)
 	return FULL_PAUSE_NS / 2 + rng_below(&worker->rng, FULL_PAUSE_NS);
 }
 
+void acceptor_on_place(struct worker *worker)
+{
+	if (worker->accept_paused) {
+		worker->resume_accept_ns = worker->now_ns;
+	}
+}
+
 static void resume_accepting(struct worker *worker)
 {
 	const uint32_t limit = shm_listen_limit(worker->setup.shm);

@@ -26,6 +26,9 @@ void acceptor_on_event(struct worker *worker, uint32_t number);
 /* A reload has added sockets to its table, or retired some. */
 void acceptor_review(struct worker *worker);
 
+/* A session has ended: when there was no place, there is one. */
+void acceptor_on_place(struct worker *worker);
+
 /* From now on no new connection comes; what is queued is still served. */
 void acceptor_begin_stop(struct worker *worker);
 

@@ -245,6 +245,7 @@ void worker_give_session(struct worker *worker, uint32_t index)
 	/* One less, at once: control waits for 0 of them. */
 	counter_set(
 		&worker_state(worker)->sessions, counter_get(&worker_state(worker)->sessions) - 1);
+	acceptor_on_place(worker);
 	if (worker->stopping) {
 		worker_report(worker, EVIDENCE_FINISHED, FAILURE_REFUSED, 0, worker->now_ns);
 	}
@@ -474,7 +475,8 @@ static void do_housekeeping(struct worker *worker, int count)
 		requeue_starved(worker);
 	}
 	expire_deadlines(worker, count);
-	acceptor_on_turn(worker);
+	bury_dead(worker);
+	acceptor_on_turn(worker); /* after the dead have left their places */
 	if (worker->pipe_spare_count > 0 &&
 		worker->now_ns - worker->spare_since_ns >= WORKER_SPARE_PIPES_NS) {
 		pipe_close_spares(worker);
@@ -483,7 +485,6 @@ static void do_housekeeping(struct worker *worker, int count)
 		worker->evidence_sent = false;
 		(void)eventfd_write(worker->setup.control_fd, 1);
 	}
-	bury_dead(worker);
 }
 
 static void turn(struct worker *worker)
