@@ -76,7 +76,10 @@ static int poll_busily(
 	return count;
 }
 
-/* Lets messages gather first where that is worth it, and returns what is there then: maybe 0. */
+/*
+ * Lets messages gather first where that is worth it and nothing else is to be done, and returns how
+ * many events are there then: maybe 0.
+ */
 static int gather(struct worker *worker, struct epoll_event events[static WAIT_EVENTS])
 {
 	const uint64_t limit_ns = worker_snapshot(worker)->coalesce_ns;
@@ -87,7 +90,7 @@ static int gather(struct worker *worker, struct epoll_event events[static WAIT_E
 	worker->now_ns = clock_monotonic_ns();
 	pause_ns = coalesce_begin(
 		&worker->coalesce, turn_ns, worker->now_ns, worker->event_count, limit_ns);
-	if (pause_ns == 0 || busy_poll_is_for_stream(&worker->busy_poll)) {
+	if (pause_ns == 0 || sleep_ms(worker) == 0 || busy_poll_is_for_stream(&worker->busy_poll)) {
 		return 0;
 	}
 	clock_pause(pause_ns);

@@ -111,6 +111,15 @@ static void not_for_the_next_piece_of_a_stream(void **state)
 	assert_int_equal(bench->worker.coalesce.vain, 1);
 }
 
+static void not_while_a_session_has_more_to_do(void **state)
+{
+	struct bench *bench = *state;
+
+	bench->worker.ready_head = 0;
+	(void)wait_after(bench, 2);
+	assert_int_equal(bench->worker.coalesce.vain, 0);
+}
+
 static void not_after_a_large_turn(void **state)
 {
 	struct bench *bench = *state;
@@ -126,6 +135,8 @@ int main(void)
 			a_busy_worker_lets_messages_gather, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			not_for_the_next_piece_of_a_stream, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			not_while_a_session_has_more_to_do, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(not_after_a_large_turn, set_up, tear_down),
 	};
 
