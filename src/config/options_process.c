@@ -179,6 +179,7 @@ const struct field server_fields[] = {
 		.reload = RELOAD_LIVE,
 		MEMBER(struct config, server.coalesce_us),
 		.max = COALESCE_MAX_US,
+		.unit = "microseconds",
 		.fallback = 100,
 		.doc = "Microseconds for which a worker that is busy nearly all the time lets "
 		       "messages gather before it looks for them, at most, where many come "

@@ -11,6 +11,7 @@
 enum { ACCEPTS_PER_TURN = 64 };
 
 static const uint32_t FULL_PAUSE_NS = 10 * 1000000U;    /* at max_sessions: look again */
+static const uint64_t FREED_PAUSE_NS = 1 * 1000000ULL;  /* the same when a place gets free */
 static const uint64_t ERROR_PAUSE_NS = 50 * 1000000ULL; /* the system has no room */
 static const uint64_t EMPTY_QUEUE_NS = 50 * 1000000ULL; /* at the stop: empty for so long */
 static const uint64_t STOP_POLL_NS = 10 * 1000000ULL;
@@ -82,6 +83,7 @@ static void pause_accepting(struct worker *worker, uint64_t pause_ns)
 	const uint32_t limit = shm_listen_limit(worker->setup.shm);
 
 	worker->resume_accept_ns = worker->now_ns + pause_ns;
+	worker->freed_accept_ns = UINT64_MAX;
 	if (worker->accept_paused) {
 		return;
 	}
@@ -120,17 +122,21 @@ static bool take_place(struct worker *worker)
 
 /*
  * Workers that took the last place from each other do not come again at the same time, and none is
- * always before another one.
+ * always before another one. So only a worker that is alone need not wait for the end of a pause
+ * when a session of its own has ended: it would always be the first.
  */
-static uint64_t full_pause_ns(struct worker *worker)
+static void pause_full(struct worker *worker)
 {
-	return FULL_PAUSE_NS / 2 + rng_below(&worker->rng, FULL_PAUSE_NS);
+	pause_accepting(worker, FULL_PAUSE_NS / 2 + rng_below(&worker->rng, FULL_PAUSE_NS));
+	if (worker->setup.shm->workers == 1) {
+		worker->freed_accept_ns = worker->now_ns + FREED_PAUSE_NS;
+	}
 }
 
 void acceptor_on_place(struct worker *worker)
 {
-	if (worker->accept_paused) {
-		worker->resume_accept_ns = worker->now_ns;
+	if (worker->freed_accept_ns < worker->resume_accept_ns) {
+		worker->resume_accept_ns = worker->freed_accept_ns;
 	}
 }
 
@@ -139,11 +145,12 @@ static void resume_accepting(struct worker *worker)
 	const uint32_t limit = shm_listen_limit(worker->setup.shm);
 
 	if (is_full(worker)) {
-		worker->resume_accept_ns = worker->now_ns + full_pause_ns(worker);
+		pause_full(worker);
 		return;
 	}
 	worker->accept_paused = false;
 	worker->resume_accept_ns = 0;
+	worker->freed_accept_ns = UINT64_MAX;
 	for (uint32_t i = 0; i < limit; i++) {
 		if (listen_record_is_live(&worker->listen[i]) && watch(worker, i) < 0) {
 			pause_accepting(worker, ERROR_PAUSE_NS);
@@ -273,7 +280,7 @@ static uint32_t accept_some(struct worker *worker, uint32_t number)
 		int fd;
 
 		if (!take_place(worker)) {
-			pause_accepting(worker, full_pause_ns(worker));
+			pause_full(worker);
 			break;
 		}
 		fd = accept4(record->fd, &address.generic, &address.length, SOCK_NONBLOCK);

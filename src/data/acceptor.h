@@ -26,7 +26,7 @@ void acceptor_on_event(struct worker *worker, uint32_t number);
 /* A reload has added sockets to its table, or retired some. */
 void acceptor_review(struct worker *worker);
 
-/* A session has ended: when there was no place, there is one. */
+/* A session has ended: where there was no place, there may be one. */
 void acceptor_on_place(struct worker *worker);
 
 /* From now on no new connection comes; what is queued is still served. */

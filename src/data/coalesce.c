@@ -9,6 +9,7 @@ enum {
 };
 
 static const uint64_t WINDOW_NS = 2 * 1000000ULL;
+static const uint64_t WAKING_NS = 50 * 1000ULL;       /* that may take so long */
 static const uint64_t WINDOW_MAX_NS = 4 * 1000000ULL; /* there was a long sleep, or a long turn */
 
 static bool is_busy(const struct coalesce *coalesce, uint64_t length_ns)
@@ -61,9 +62,9 @@ uint64_t coalesce_begin(struct coalesce *coalesce, uint64_t turn_ns, uint64_t no
 	return count > 0 && count < MANY && has_time(coalesce) ? coalesce->pause_ns : 0;
 }
 
-void coalesce_end(struct coalesce *coalesce, uint32_t count)
+void coalesce_end(struct coalesce *coalesce, uint64_t paused_ns, uint32_t count)
 {
-	if (count >= WORTH) {
+	if (count >= WORTH && paused_ns <= 2 * (uint64_t)coalesce->pause_ns + WAKING_NS) {
 		coalesce->vain = 0;
 		return;
 	}

@@ -11,8 +11,8 @@
  *
  * Nobody is to wait for it who would not have waited in a queue. So a worker pauses only while it
  * is busy nearly all the time, and only for as long as the messages it wants take, by the rate of
- * late. Where a pause brings too few, as from a handful of sessions that all wait for an answer, it
- * is tried less and less.
+ * late. Where a pause brings too few, as from a handful of sessions that all wait for an answer, or
+ * takes much longer than it should, as where timers are coarse, it is tried less and less.
  *
  * Pure; zero is the initial state. Thread: the worker's own.
  */
@@ -28,7 +28,7 @@ struct coalesce {
 	uint32_t events;    /* of the window */
 	uint32_t pause_ns;  /* in this window: how long a pause is; 0: none */
 	uint32_t skip;      /* so many windows have none */
-	uint8_t vain;       /* pauses in a row that brought too few; stops at a limit */
+	uint8_t vain;       /* pauses in a row that were not worth it; stops at a limit */
 };
 
 /*
@@ -38,5 +38,5 @@ struct coalesce {
 uint64_t coalesce_begin(struct coalesce *coalesce, uint64_t turn_ns, uint64_t now_ns,
 	uint32_t count, uint64_t limit_ns);
 
-/* After a pause so many events were there. */
-void coalesce_end(struct coalesce *coalesce, uint32_t count);
+/* The pause took so long, and so many events were there after it. */
+void coalesce_end(struct coalesce *coalesce, uint64_t paused_ns, uint32_t count);

@@ -9,6 +9,7 @@ struct worker {
 	uint64_t now_ns;
 	uint32_t pauses;
 	uint64_t paused_ns;
+	uint32_t coarse; /* a pause takes so many times as long */
 };
 
 static struct worker new_worker(void)
@@ -25,6 +26,7 @@ static uint64_t turn(struct worker *worker, uint64_t turn_ns, uint32_t count, ui
 {
 	const uint64_t begin_ns = worker->now_ns;
 	uint64_t pause_ns;
+	uint64_t paused_ns;
 
 	worker->now_ns += turn_ns;
 	pause_ns = coalesce_begin(&worker->coalesce, begin_ns, worker->now_ns, count, limit_ns);
@@ -32,10 +34,11 @@ static uint64_t turn(struct worker *worker, uint64_t turn_ns, uint32_t count, ui
 		worker->now_ns += wait_ns;
 		return 0;
 	}
-	worker->now_ns += pause_ns;
+	paused_ns = pause_ns * (worker->coarse == 0 ? 1 : worker->coarse);
+	worker->now_ns += paused_ns;
 	worker->pauses++;
-	worker->paused_ns += pause_ns;
-	coalesce_end(&worker->coalesce, found);
+	worker->paused_ns += paused_ns;
+	coalesce_end(&worker->coalesce, paused_ns, found);
 	return pause_ns;
 }
 
@@ -115,6 +118,20 @@ static void pauses_in_vain_become_rare(void **state)
 	assert_in_range(run(&worker, 2000, 14 * US, 2, 0, 14), 100, 100000);
 }
 
+/* They bring much then, and it is not what was asked for. */
+static void pauses_that_take_too_long_become_rare(void **state)
+{
+	struct worker worker = new_worker();
+
+	(void)state;
+	worker.coarse = 40;
+	(void)run(&worker, 1000, 14 * US, 2, 0, 256);
+	assert_in_range(run(&worker, 10000, 14 * US, 2, 0, 256), 10, 25);
+	worker.coarse = 2; /* some of it is the return from idle */
+	(void)run(&worker, 2000, 14 * US, 2, 0, 14);
+	assert_in_range(run(&worker, 1000, 14 * US, 2, 0, 14), 100, 100000);
+}
+
 static void pauses_take_no_more_than_a_quarter(void **state)
 {
 	struct worker worker = new_worker();
@@ -166,6 +183,7 @@ int main(void)
 		cmocka_unit_test(where_too_few_would_come_it_does_not),
 		cmocka_unit_test(a_pause_is_no_longer_than_it_takes),
 		cmocka_unit_test(pauses_in_vain_become_rare),
+		cmocka_unit_test(pauses_that_take_too_long_become_rare),
 		cmocka_unit_test(pauses_take_no_more_than_a_quarter),
 		cmocka_unit_test(after_a_sleep_there_is_none),
 		cmocka_unit_test(without_a_limit_there_is_none),

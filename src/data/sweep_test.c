@@ -157,11 +157,15 @@ static void a_long_sweep_does_not_look_hung(void **state)
 	for (int i = 0; i < SESSIONS; i++) {
 		open_session(&rig, &clients[i], &backends[i]);
 	}
-	(void)usleep(1500 * 1000); /* they have come of age: nothing happens any more */
+	for (uint32_t i = 0; i < SESSIONS; i++) { /* until they are of age: nothing happens then */
+		for (int ms = 0; rig_record(&rig, i).cookie[SIDE_BACKEND] == 0; ms++) {
+			assert_true(ms < RIG_WAIT_MS);
+			(void)usleep(1000);
+		}
+	}
 	beats = counter_get(&worker->heartbeat);
 	rig_command(&rig, COMMAND_CUT_SLOT, 1); /* none of them: one turn, nothing else happens */
-	(void)usleep(100 * 1000);
-	assert_in_range(counter_get(&worker->heartbeat) - beats, 1 + SESSIONS / 16, 1000);
+	rig_wait_at_least(&worker->heartbeat, beats + 1 + SESSIONS / 16);
 	for (int i = 0; i < SESSIONS; i++) {
 		(void)close(clients[i]);
 		rig_expect_end(backends[i]);

@@ -84,6 +84,7 @@ static int gather(struct worker *worker, struct epoll_event events[static WAIT_E
 {
 	const uint64_t limit_ns = worker_snapshot(worker)->coalesce_ns;
 	const uint64_t turn_ns = worker->now_ns;
+	uint64_t begin_ns;
 	uint64_t pause_ns;
 	int count;
 
@@ -93,11 +94,14 @@ static int gather(struct worker *worker, struct epoll_event events[static WAIT_E
 	if (pause_ns == 0 || sleep_ms(worker) == 0 || busy_poll_is_for_stream(&worker->busy_poll)) {
 		return 0;
 	}
+	begin_ns = worker->now_ns;
 	clock_pause(pause_ns);
-	count = look(worker, events);
-	coalesce_end(&worker->coalesce, count > 0 ? (uint32_t)count : 0);
-	busy_poll_skip(&worker->busy_poll);
 	worker->now_ns = clock_monotonic_ns();
+	count = look(worker, events);
+	coalesce_end(&worker->coalesce, worker->now_ns - begin_ns, count > 0 ? (uint32_t)count : 0);
+	if (count != 0) {
+		busy_poll_skip(&worker->busy_poll);
+	}
 	return count;
 }
 

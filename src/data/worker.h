@@ -122,6 +122,7 @@ struct worker {
 	struct orphan *orphans;   /* owned; until the thread has begun */
 
 	uint64_t resume_accept_ns; /* 0: accepting; else when to try again */
+	uint64_t freed_accept_ns;  /* the same if a session ends before */
 	uint32_t refusing_count;   /* listening sockets that are being emptied */
 	uint32_t full_turns;       /* in a row, in which more events were ready than were taken */
 	bool accept_paused;        /* the listening sockets are out of the epoll */

@@ -74,7 +74,8 @@ struct session_record {
 	uint16_t pipe[SIDE_COUNT];    /* index of the worker's pipe, or UINT16_MAX */
 	uint8_t by;                   /* enum closed_by; of the two once it is RECORD_CLOSING */
 	uint8_t reason;               /* enum close_reason */
-	uint32_t connect_us;          /* of the connect that succeeded, rounded up; 0: none has */
+	/* Of the connect that succeeded, rounded up; 0: none has. A version before rounded down. */
+	uint32_t connect_us;
 };
 
 static_assert(sizeof(struct session_record) == 128, "a session's record is two cache lines");
