@@ -170,6 +170,7 @@ static void help_without_unit(const struct reading *reading)
 {
 	const struct field *field = reading->field;
 	struct span rest = span_trim(reading->value->string);
+	const bool has_digit = rest.length > 0 && rest.data[0] >= '0' && rest.data[0] <= '9';
 	uint64_t number = 0;
 
 	while (rest.length > 0 && rest.data[0] >= '0' && rest.data[0] <= '9' &&
@@ -178,19 +179,20 @@ static void help_without_unit(const struct reading *reading)
 		rest = span_skip(rest, 1);
 	}
 	rest = span_trim(rest);
-	for (size_t i = 0; i < ARRAY_COUNT(number_units); i++) {
+	for (size_t i = 0; has_digit && i < ARRAY_COUNT(number_units); i++) {
 		const struct number_unit *row = &number_units[i];
 
 		if (strcmp(field->unit, row->unit) == 0 && span_is(rest, row->word) &&
 			number >= field->min && number <= field->max / row->factor) {
 			diag_help(reading->diag,
-				"%s are a number without a unit: write %s = %" PRIu64, field->unit,
-				field->key, number * row->factor);
+				"the unit is always %s and is left out: write %s = %" PRIu64,
+				field->unit, field->key, number * row->factor);
 			return;
 		}
 	}
-	diag_help(reading->diag, "write the %s as a number, from %" PRIu64 " to %" PRIu64,
-		field->unit, field->min, field->max);
+	diag_help(reading->diag,
+		"write a number from %" PRIu64 " to %" PRIu64 ", without its unit (%s)", field->min,
+		field->max, field->unit);
 }
 
 /* A string where none belongs: says what to write without the quotes, if that would be right. */

@@ -7,6 +7,8 @@
 #include "base/array.h"
 #include "base/units.h"
 #include "config/diag.h"
+#include "config/keys.h"
+#include "config/sections.h"
 
 enum { SHOWN_MAX = 100 }; /* bytes of the operator's text in a help */
 
@@ -88,9 +90,22 @@ static bool hint_boolean(struct span value, struct diag *diag)
 	return false;
 }
 
-/* `30us`: a number of microseconds has no unit, and shorter durations there are none. */
+/* The first option of that name, of whatever table: the text is no tree. NULL: there is none. */
+static const struct field *option_named(struct span key)
+{
+	const struct field *field = NULL;
+
+	for (const struct section *section = config_sections;
+		field == NULL && section->path != NULL; section++) {
+		field = keys_find(section->fields, key);
+	}
+	return field;
+}
+
+/* `30us`: a number of microseconds has no unit, and a duration as short as that there is none. */
 static bool hint_microseconds(struct span key, struct span value, struct diag *diag)
 {
+	const struct field *field = option_named(key);
 	size_t digits = 0;
 	struct span unit;
 
@@ -98,13 +113,20 @@ static bool hint_microseconds(struct span key, struct span value, struct diag *d
 		digits++;
 	}
 	unit = span_trim(span_skip(value, digits));
-	if (digits == 0 || digits > SHOWN_MAX || !is_bare_key(key) ||
+	if (digits == 0 || digits > SHOWN_MAX || field == NULL ||
 		(!span_is(unit, "us") && !span_is(unit, "\u00b5s") && !span_is(unit, "usec"))) {
 		return false;
 	}
-	diag_help(diag, "microseconds are a number without a unit: write %.*s = %.*s", shown(key),
-		key.data, (int)digits, value.data);
-	return true;
+	if (field->unit != NULL && strcmp(field->unit, "microseconds") == 0) {
+		diag_help(diag, "the unit is always microseconds and is left out: write %s = %.*s",
+			field->key, (int)digits, value.data);
+		return true;
+	}
+	if (field->type == FIELD_DURATION) {
+		diag_help(diag, "durations are strings such as \"250ms\", in whole milliseconds");
+		return true;
+	}
+	return false;
 }
 
 /* A value that is no TOML: nearly always a string without its quotes. */

@@ -21,8 +21,10 @@ static const struct {
 	{"size = 64k", ":1:10:", "sizes are strings: write \"64KiB\"\n"},
 	{"size = 64 KiB", ":1:11:", "sizes are strings: write \"64KiB\"\n"},
 	{"idle = 1h30m", ":1:9:", "durations are strings: write \"90m\"\n"},
-	{"busy_poll = 30us",
-		":1:15:", "microseconds are a number without a unit: write busy_poll = 30\n"},
+	{"busy_poll = 30us", ":1:15:",
+		"the unit is always microseconds and is left out: write busy_poll = 30\n"},
+	{"connect = 500us", ":1:14:", "durations are strings such as \"250ms\", in whole milli"},
+	{"pool = 500us", ":1:11:", "strings need quotes: write \"500us\"\n"},
 	{"mode = 0660", ":1:12:", "write \"0660\" in quotes"},
 	/* other formats */
 	{"address: \"x\"", ":1:8:", "TOML uses '=': write address = \"x\"\n"},

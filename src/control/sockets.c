@@ -185,9 +185,14 @@ static bool is_lost(const struct sockets_plan *plan, const struct wanted *wanted
 	return plan->old != NULL && socket_file_is_gone(&wanted->spec.address);
 }
 
-/* Returns 0, or -EINPROGRESS when the address is being closed. */
+/*
+ * Returns 0, or -EINPROGRESS when the address is being closed. A UNIX socket that was made again
+ * may serve while the one before it is still being emptied: then there is nothing to wait for.
+ */
 static int find_number(struct sockets_plan *plan, struct wanted *wanted, enum plan_rule rule)
 {
+	bool closing = false;
+
 	wanted->fresh = true;
 	for (uint32_t i = 0; i < plan->number_count; i++) {
 		struct number *entry = &plan->numbers[i];
@@ -207,11 +212,9 @@ static int find_number(struct sockets_plan *plan, struct wanted *wanted, enum pl
 			wanted->fresh = false;
 			return 0;
 		}
-		if (entry->use == NUMBER_CLOSING && rule == PLAN_WAIT) {
-			return -EINPROGRESS;
-		}
+		closing |= entry->use == NUMBER_CLOSING;
 	}
-	return 0;
+	return closing && rule == PLAN_WAIT ? -EINPROGRESS : 0;
 }
 
 /* Those that the file names; the ones that are kept for their sessions have no sockets any more. */

@@ -311,6 +311,10 @@ static void a_unix_socket_without_its_file_is_made_again(void **state)
 	assert_true(sockets_commit(plan, &bench->closing));
 	assert_int_equal(count(bench, LISTEN_OPEN, 0), 2);
 	assert_int_equal(count(bench, LISTEN_OPEN, LISTEN_RETIRED), 2);
+	/* The next reload need not wait until the lost one is closed: the new one serves. */
+	assert_int_equal(sockets_plan(config, config, &bench->shm, PLAN_WAIT, &plan, &err), 0);
+	assert_false(sockets_commit(plan, &bench->closing));
+	assert_int_equal(count(bench, LISTEN_OPEN, 0), 2);
 	close_retired(bench);
 	sockets_check_closing(&bench->shm, &bench->closing);
 	assert_int_equal(bench->closing.count, 0);

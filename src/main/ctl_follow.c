@@ -9,6 +9,7 @@
 #include "main/ctl.h"
 #include "main/ctl_client.h"
 #include "main/exit_code.h"
+#include "observe/json.h"
 #include "os/clock.h"
 
 enum {
@@ -51,12 +52,13 @@ static bool is_over(const json_t *upgrade, json_int_t attempt)
 		json_integer_value(json_object_get(upgrade, "attempts")) >= attempt;
 }
 
-/* `mistake` is NULL where there is none. */
+/* `mistake` is NULL where there is none; it may have been cut within a character. */
 static void print_json(const json_t *status, json_int_t attempt, const char *mistake)
 {
-	json_t *outcome = json_pack("{s:b, s:I, s:O, s:O?, s:s*}", "accepted", 1, "attempt",
+	json_t *outcome = json_pack("{s:b, s:I, s:O, s:O?, s:o*}", "accepted", 1, "attempt",
 		attempt, "upgrade", json_object_get(status, "upgrade"), "version",
-		json_object_get(status, "version"), "error", mistake);
+		json_object_get(status, "version"), "error",
+		mistake == NULL ? NULL : json_text(mistake));
 
 	if (outcome != NULL) {
 		(void)json_dumpf(outcome, stdout, JSON_COMPACT);

@@ -22,11 +22,13 @@ struct search {
 	const char *wanted;
 	const char *pool; /* of backends: only those of this one; NULL: any */
 	bool found;
+	bool explains; /* nothing was found in a first look: collects what the message names */
 	struct suggest suggest;
 	char nearest[LABEL_MAX];
 	uint32_t count; /* of the names that there are */
 	char all[TEXT_MAX];
-	size_t length; /* of `all` */
+	size_t length;                        /* of `all` */
+	uint8_t members[(SLOTS_MAX + 7) / 8]; /* a bit by slot: the snapshot has it in a pool */
 };
 
 static void begin(struct search *search, const struct api *api, const char *kind,
@@ -38,16 +40,23 @@ static void begin(struct search *search, const struct api *api, const char *kind
 	search->wanted = wanted;
 	search->pool = pool;
 	search->found = false;
+	search->explains = false;
 	search->suggest = (struct suggest){.word = wanted, .length = strlen(wanted)};
 	search->count = 0;
 	search->all[0] = '\0';
 	search->length = 0;
 }
 
-/* Looks at one name; `label` is how the message lists it. */
+/*
+ * Looks at one name; `label` is how the message lists it. What is near to the wanted one takes far
+ * longer to find out than whether it is the same: no price for those that ask for what there is.
+ */
 static void consider(struct search *search, const char *name, const char *label)
 {
 	search->found |= strcmp(search->wanted, name) == 0 || strcmp(search->wanted, label) == 0;
+	if (!search->explains) {
+		return;
+	}
 	suggest_consider(&search->suggest, name);
 	suggest_consider(&search->suggest, label);
 	if (search->suggest.nearest == name || search->suggest.nearest == label) {
@@ -115,14 +124,24 @@ static void look_at_pools(struct search *search)
 	}
 }
 
-static bool is_member(const struct snapshot_pool *pool, uint32_t slot)
+/* Once for all: to look through the pool for each backend would take its square in steps. */
+static void mark_members(struct search *search)
 {
-	for (uint32_t i = 0; pool != NULL && i < pool->member_count; i++) {
-		if (pool->members[i].slot == slot) {
-			return true;
+	memset(search->members, 0, sizeof search->members);
+	for (uint32_t i = 0; i < search->snapshot->pool_limit; i++) {
+		const struct snapshot_pool *pool = snapshot_pool(search->snapshot, i);
+
+		for (uint32_t k = 0; pool != NULL && k < pool->member_count; k++) {
+			const uint32_t slot = pool->members[k].slot;
+
+			search->members[slot / 8] |= (uint8_t)(1U << slot % 8);
 		}
 	}
-	return false;
+}
+
+static bool is_member(const struct search *search, uint32_t slot)
+{
+	return (search->members[slot / 8] >> slot % 8 & 1) != 0;
 }
 
 static void look_at_backends(struct search *search)
@@ -132,14 +151,14 @@ static void look_at_backends(struct search *search)
 	char name[IDENTITY_NAME_MAX];
 	char label[LABEL_MAX];
 
+	mark_members(search);
 	for (uint32_t i = 0; i < SLOTS_MAX && is_used(&shm->slots[i].identity); i++) {
 		const uint32_t parent = shm->slots[i].identity.parent;
 
 		if (parent >= POOLS_MAX || !name_of(&shm->pools[parent].identity, pool) ||
 			(search->pool != NULL && strcmp(search->pool, pool) != 0) ||
 			!name_of(&shm->slots[i].identity, name) ||
-			(!is_member(snapshot_pool(search->snapshot, parent), i) &&
-				shm_slot_sessions(shm, i) == 0)) {
+			(!is_member(search, i) && shm_slot_sessions(shm, i) == 0)) {
 			continue;
 		}
 		(void)snprintf(label, sizeof label, "%s/%s", pool, name);
@@ -194,6 +213,10 @@ bool api_knows_names(const struct http_call *call, struct answer *ret_refusal)
 			kinds[i].look == look_at_backends ? route_parameter(call, "pool") : NULL);
 		kinds[i].look(&search);
 		if (!search.found) {
+			search.explains = true;
+			kinds[i].look(&search);
+		}
+		if (!search.found) { /* control may have added it meanwhile */
 			*ret_refusal = refuse(&search);
 			return false;
 		}

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/suggest.h"
 #include "model/event.h"
 #include "model/request.h"
 #include "model/snapshot.h"
@@ -410,6 +411,33 @@ static void a_name_that_nobody_has_is_refused(void **state)
 	json_decref(answer);
 }
 
+/* What the linker puts in the place of suggest_consider(): see meson.build. */
+void __wrap_suggest_consider(struct suggest *suggest, const char *candidate);
+void __real_suggest_consider(struct suggest *suggest, const char *candidate);
+
+static unsigned considered;
+
+void __wrap_suggest_consider(struct suggest *suggest, const char *candidate)
+{
+	considered++;
+	__real_suggest_consider(suggest, candidate);
+}
+
+static void a_name_that_there_is_costs_no_search_for_a_near_one(void **state)
+{
+	struct scene *scene = *state;
+
+	considered = 0;
+	json_decref(ask(scene, "/v1/sessions", "listener", "web"));
+	json_decref(ask(scene, "/v1/sessions", "pool", "mail"));
+	json_decref(ask(scene, "/v1/backends", "backend", "mail/10.0.0.1:8080"));
+	json_decref(ask(scene, "/v1/backends", "backend", "10.0.0.1:8080"));
+	assert_int_equal(considered, 0);
+	expect_refusal(scene, "/v1/sessions", (struct query){"pool", "mial"},
+		"there is no pool \"mial\"; did you mean \"mail\"?");
+	assert_true(considered > 0);
+}
+
 static struct answer post(const struct scene *scene, const char *path, const char *wait)
 {
 	struct http_call call = {.method = "POST", .path = path, .ticket = 77};
@@ -478,6 +506,7 @@ int main(void)
 		IN_SCENE(what_is_not_live_or_not_whole_is_not_listed),
 		IN_SCENE(a_limit_is_a_number),
 		IN_SCENE(a_name_that_nobody_has_is_refused),
+		IN_SCENE(a_name_that_there_is_costs_no_search_for_a_near_one),
 		IN_SCENE(a_change_is_a_request_to_control),
 		IN_SCENE(too_many_requests_are_refused),
 	};
