@@ -11,7 +11,10 @@
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t clock_monotonic_ns(void);
 
-/* Sleeps for so long, under a second; a signal may end it early. Of the thread's timer slack. */
+/*
+ * Sleeps for so long, under a second, and longer by the thread's timer slack; a signal may end it
+ * early.
+ */
 void clock_pause(uint64_t ns);
 
 /* CLOCK_REALTIME in nanoseconds since 1970. */
